@@ -1,0 +1,56 @@
+/* Files: mapping for reading, plain reading, and writing one new file that appears under its name only when complete. */
+#ifndef L4_BASE_FILE_H
+#define L4_BASE_FILE_H
+
+#include "base/alloc.h"
+
+/* A file whose bytes are in memory. */
+typedef struct l4_mapping {
+    const uint8_t *data; /* NULL when size is 0 */
+    size_t size;
+    int owned;           /* 1: mapped here; 0: the host's memory */
+    uint64_t identity[2]; /* what the system calls the file, for l4_map_is_path; zero for the host's memory */
+} l4_mapping;
+
+#define L4_FILE_MISSING 0
+#define L4_FILE_REGULAR 1
+#define L4_FILE_DIRECTORY 2
+
+/* What a UTF-8 path is: L4_FILE_ value. Anything else than a directory that can be opened counts as regular. */
+int l4_file_kind(const char *path);
+
+/* Maps a whole regular file for reading. */
+llama4_status l4_map_path(const char *path, l4_mapping *out, llama4_error *error);
+llama4_status l4_map_fd(int fd, l4_mapping *out, llama4_error *error);
+void l4_unmap(l4_mapping *m);
+
+/* 1 if a path names the very file that is mapped, by whatever spelling or link. */
+int l4_map_is_path(const l4_mapping *m, const char *path);
+
+/* Asks the system to read `size` bytes at `offset` ahead of use. A hint only. */
+void l4_map_prefetch(const l4_mapping *m, size_t offset, size_t size);
+
+/* Bytes of memory that the machine has; 0 if it does not say. */
+uint64_t l4_memory_size(void);
+
+/* directory + '/' + name, allocated. */
+llama4_status l4_path_join(const l4_allocator *a, const char *directory, const char *name, char **out, llama4_error *error);
+
+/* A new file beside `path` under a temporary name; l4_writer_commit moves it to `path`, l4_writer_abandon removes it. */
+typedef struct l4_writer {
+    const l4_allocator *allocator;
+    void *handle;    /* the open file */
+    char *path;      /* final */
+    char *temporary;
+    uint64_t written;
+} l4_writer;
+
+llama4_status l4_writer_open(const l4_allocator *a, const char *path, l4_writer *out, llama4_error *error);
+llama4_status l4_writer_write(l4_writer *w, const void *data, size_t size, llama4_error *error);
+llama4_status l4_writer_commit(l4_writer *w, llama4_error *error);
+void l4_writer_abandon(l4_writer *w); /* also after a failed commit; harmless after a successful one */
+
+/* Seconds of a clock that never goes back. */
+double l4_clock(void);
+
+#endif
