@@ -1,0 +1,62 @@
+/*
+ * The arithmetic, as a table of function pointers: portable C fills every slot first, then x86/ and arm/ override what they
+ * do faster. All variants of a slot give the same bits, because all are written over the same 16 lanes:
+ *
+ * - A sum along a row runs in 16 lanes: element i goes to lane i mod 16 by one fused multiply-add, in the order of i. At the
+ *   end lane l takes lane l + 8, then l + 4, l + 2, l + 1.
+ * - Stored weights become float32 exactly before they are multiplied.
+ */
+#ifndef L4_KERNELS_KERNELS_H
+#define L4_KERNELS_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define L4_TYPE_SLOTS 40   /* GGUF type numbers are below this */
+#define L4_ATTENTION_BLOCK 64 /* keys that one step of the online softmax takes together */
+
+enum { L4_KV_F16_SLOT, L4_KV_F32_SLOT, L4_KV_SLOTS };
+
+typedef struct l4_kernels {
+    int32_t level; /* LLAMA4_CPU_ value */
+
+    /* Stored row -> n float32. NULL for types that cannot be computed. n is a multiple of the type's block. */
+    void (*decode[L4_TYPE_SLOTS])(const uint8_t *row, size_t n, float *out);
+
+    /* Stored row . x[n] */
+    float (*dot[L4_TYPE_SLOTS])(const uint8_t *row, const float *x, size_t n);
+
+    /* y[t * ldy + r] = w[r * ldw ..] . x[t * ldx ..], each as `dot` would give it. */
+    void (*tile)(const float *w, size_t ldw, size_t rows, const float *x, size_t ldx, size_t tokens, size_t n, float *y, size_t ldy);
+
+    /* Matrices stored by columns: y[r] = sum over c of w[c * stride + r * element] x[c] for r < rows <= 64, as `dot` of the
+     * transposed matrix would give it. F32, F16, BF16. */
+    void (*columns[L4_TYPE_SLOTS])(const uint8_t *w, size_t stride, size_t n, const float *x, float *y, size_t rows);
+
+    float (*sum_squares)(const float *x, size_t n);
+    void (*scale)(const float *x, float factor, const float *w, float *out, size_t n); /* x * factor * w; w may be NULL (then x * factor) */
+    void (*add)(float *x, const float *y, size_t n);                                   /* x += y */
+    void (*silu_mul)(float *gate, const float *up, size_t n);                          /* gate = gate / (1 + exp(-gate)) * up */
+
+    /* Keys and values: n float32 to the cache's type and back. */
+    void (*kv_store[L4_KV_SLOTS])(const float *in, uint8_t *out, size_t n);
+    void (*kv_load[L4_KV_SLOTS])(const uint8_t *in, float *out, size_t n);
+
+    /* scores[j] = (q . keys[j * d ..]) * factor for j < n */
+    void (*scores)(const float *q, const float *keys, size_t n, size_t d, float factor, float *scores);
+
+    /* One step of the online softmax over n <= L4_ATTENTION_BLOCK scores: raises *max (start: -INFINITY), turns scores into exp(score - *max), returns the factor
+     * by which earlier sums shrink, and adds the new terms to *sum (after shrinking it). */
+    float (*softmax_step)(float *scores, size_t n, float *max, float *sum);
+
+    /* acc = acc * shrink + sum over j of p[j] values[j * d ..], in the order of j */
+    void (*accumulate)(float *acc, float shrink, const float *p, const float *values, size_t n, size_t d);
+} l4_kernels;
+
+/* Fills the table for the highest level that is at most `level` and was compiled in. Pure: asks neither hardware nor environment. */
+void l4_kernels_init(l4_kernels *k, int32_t level);
+
+/* 1 if matrices of this GGUF type can be computed. */
+int l4_kernels_can(uint32_t type);
+
+#endif

@@ -1,0 +1,9 @@
+#include "kernels/x86/v16_avx2.h"
+#include "kernels/body.h"
+
+void l4_kernels_avx2(l4_kernels *k);
+
+void l4_kernels_avx2(l4_kernels *k)
+{
+    l4_fill(k, LLAMA4_CPU_AVX2);
+}

@@ -1,0 +1,236 @@
+/* Every slot of every instruction set that runs here, against portable C, bit for bit: odd sizes, misaligned data, guard bytes,
+ * extreme values. And portable C against plain double arithmetic. Ends with "N passed, N failed, N skipped". */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cpu.h"
+#include "base/half.h"
+#include "kernels/kernels.h"
+#include "llama4/llama4.h"
+
+enum { MAX = 1200, GUARD = 64 };
+
+static uint64_t state = 1;
+
+static uint32_t next(void)
+{
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(state >> 33);
+}
+
+/* Mostly moderate numbers; sometimes zeros, subnormals, huge ones, infinities and NaN. */
+static float number(int extreme)
+{
+    static const float odd[] = {0.0f, -0.0f, 1e-42f, -3e-39f, 3e38f, -3e38f, INFINITY, -INFINITY, NAN, 1e-20f, 87.4f, -87.4f, 88.5f};
+    if (extreme && next() % 8 == 0)
+        return odd[next() % (sizeof odd / sizeof *odd)];
+    return ((float)(next() % 20001) - 10000.0f) * (next() % 4 ? 1e-4f : 1e-2f);
+}
+
+static void fill(float *p, size_t n, int extreme)
+{
+    for (size_t i = 0; i < n; i++)
+        p[i] = number(extreme);
+}
+
+static void fill_bytes(uint8_t *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        p[i] = (uint8_t)next();
+}
+
+/* Equal bits, except that any NaN equals any NaN. */
+static int same(const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (l4_f32_bits(a[i]) != l4_f32_bits(b[i]) && !(a[i] != a[i] && b[i] != b[i]))
+            return 0;
+    return 1;
+}
+
+static int passed, failed, skipped;
+
+static void report(const char *name, const char *level, int fine)
+{
+    printf("%s %s %s\n", fine ? "ok" : "FAILED", level, name);
+    fine ? passed++ : failed++;
+}
+
+static const struct {
+    uint32_t type, block, bytes;
+    const char *name;
+} types[] = {{LLAMA4_TYPE_F32, 1, 4, "f32"}, {LLAMA4_TYPE_F16, 1, 2, "f16"}, {LLAMA4_TYPE_BF16, 1, 2, "bf16"},
+             {LLAMA4_TYPE_Q8_0, 32, 34, "q8_0"}, {LLAMA4_TYPE_Q4_0, 32, 18, "q4_0"}};
+
+static uint8_t raw[64 * MAX * 4 + GUARD];
+static float x[8 * MAX + 16], y[8 * MAX + 16], out_a[64 * MAX], out_b[64 * MAX];
+
+/* The same call on both tables; outputs and the guard behind them must agree. */
+static int guarded_equal(size_t n)
+{
+    int fine = same(out_a, out_b, n);
+    for (size_t i = n; i < n + GUARD; i++)
+        fine &= l4_f32_bits(out_a[i]) == 0x12345678 && l4_f32_bits(out_b[i]) == 0x12345678;
+    return fine;
+}
+
+static void set_guards(size_t n)
+{
+    for (size_t i = 0; i < n + GUARD; i++)
+        out_a[i] = out_b[i] = l4_bits_f32(0x12345678);
+}
+
+static void check_types(const l4_kernels *a, const l4_kernels *b, const char *level)
+{
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        int decode = 1, dot = 1, columns = 1;
+        for (int round = 0; round < 300; round++) {
+            size_t n = types[t].block == 1 ? 1 + next() % 200 : 32 * (1 + next() % 20), shift = next() % 7;
+            fill_bytes(raw, sizeof raw / 8);
+            if (types[t].type == LLAMA4_TYPE_F32)
+                for (size_t i = 0; i < n; i++) {
+                    float f = number(round % 2);
+                    memcpy(raw + shift + 4 * i, &f, 4);
+                }
+            fill(x, n + 8, round % 2);
+            set_guards(n);
+            a->decode[types[t].type](raw + shift, n, out_a);
+            b->decode[types[t].type](raw + shift, n, out_b);
+            decode &= guarded_equal(n);
+            out_a[0] = a->dot[types[t].type](raw + shift, x + shift, n);
+            out_b[0] = b->dot[types[t].type](raw + shift, x + shift, n);
+            dot &= same(out_a, out_b, 1);
+            if (a->columns[types[t].type] && round < 60) {
+                size_t rows = 1 + next() % 64, stride = types[t].bytes * (rows + next() % 9);
+                set_guards(rows);
+                a->columns[types[t].type](raw + shift, stride, n, x, out_a, rows);
+                b->columns[types[t].type](raw + shift, stride, n, x, out_b, rows);
+                columns &= guarded_equal(rows);
+                /* and equal to `dot` of the transposed row */
+                size_t r = next() % rows;
+                uint8_t row[200 * 4];
+                for (size_t c = 0; c < n; c++)
+                    memcpy(row + c * types[t].bytes, raw + shift + c * stride + r * types[t].bytes, types[t].bytes);
+                float expected = a->dot[types[t].type](row, x, n);
+                columns &= same(&expected, out_a + r, 1);
+            }
+        }
+        char name[64];
+        snprintf(name, sizeof name, "decode %s", types[t].name);
+        report(name, level, decode);
+        snprintf(name, sizeof name, "dot %s", types[t].name);
+        report(name, level, dot);
+        if (a->columns[types[t].type]) {
+            snprintf(name, sizeof name, "columns %s", types[t].name);
+            report(name, level, columns);
+        }
+    }
+}
+
+static void check_vectors(const l4_kernels *a, const l4_kernels *b, const char *level)
+{
+    int tile = 1, sums = 1, scale = 1, add = 1, silu = 1, kv = 1, attention = 1;
+    for (int round = 0; round < 400; round++) {
+        size_t n = 1 + next() % 130, rows = 1 + next() % 9, tokens = 1 + next() % 9, shift = next() % 5;
+        fill(x, 9 * 140, round % 2);
+        fill(y, 9 * 140, round % 2);
+        set_guards(tokens * 11 + rows);
+        a->tile(x + shift, 133, rows, y, 134, tokens, n, out_a, 11);
+        b->tile(x + shift, 133, rows, y, 134, tokens, n, out_b, 11);
+        tile &= guarded_equal(tokens * 11 + rows);
+        float one = a->dot[LLAMA4_TYPE_F32]((const uint8_t *)(x + shift), y, n);
+        tile &= same(&one, out_a, 1);
+        out_a[0] = a->sum_squares(x, n), out_b[0] = b->sum_squares(x, n);
+        sums &= same(out_a, out_b, 1);
+        set_guards(n);
+        a->scale(x, y[0], round % 3 ? y : NULL, out_a, n);
+        b->scale(x, y[0], round % 3 ? y : NULL, out_b, n);
+        scale &= guarded_equal(n);
+        memcpy(out_a, x, n * 4), memcpy(out_b, x, n * 4);
+        a->add(out_a, y, n), b->add(out_b, y, n);
+        add &= guarded_equal(n);
+        memcpy(out_a, x, n * 4), memcpy(out_b, x, n * 4);
+        a->silu_mul(out_a, y, n), b->silu_mul(out_b, y, n);
+        silu &= guarded_equal(n);
+        for (int slot = 0; slot < L4_KV_SLOTS; slot++) {
+            uint8_t pa[140 * 4], pb[140 * 4];
+            memset(pa, 7, sizeof pa), memset(pb, 7, sizeof pb);
+            a->kv_store[slot](x, pa, n), b->kv_store[slot](x, pb, n);
+            set_guards(n);
+            a->kv_load[slot](pa, out_a, n), b->kv_load[slot](pb, out_b, n);
+            kv &= guarded_equal(n) && pa[n * (slot == L4_KV_F16_SLOT ? 2 : 4)] == 7 && pb[n * (slot == L4_KV_F16_SLOT ? 2 : 4)] == 7;
+        }
+        size_t keys = 1 + next() % L4_ATTENTION_BLOCK, d = 1 + next() % 17;
+        float max_a = round % 4 ? number(0) : -INFINITY, max_b = max_a, sum_a = 1.5f, sum_b = 1.5f;
+        set_guards(keys);
+        a->scores(x, y, keys, d, 0.25f, out_a), b->scores(x, y, keys, d, 0.25f, out_b);
+        float fa = a->softmax_step(out_a, keys, &max_a, &sum_a), fb = b->softmax_step(out_b, keys, &max_b, &sum_b);
+        attention &= guarded_equal(keys) && same(&fa, &fb, 1) && same(&max_a, &max_b, 1) && same(&sum_a, &sum_b, 1);
+        float acc_a[64], acc_b[64];
+        memcpy(acc_a, x, sizeof acc_a), memcpy(acc_b, x, sizeof acc_b);
+        a->accumulate(acc_a, fa, out_a, y, keys, d), b->accumulate(acc_b, fb, out_b, y, keys, d);
+        attention &= same(acc_a, acc_b, 64);
+    }
+    report("tile", level, tile);
+    report("sum_squares", level, sums);
+    report("scale", level, scale);
+    report("add", level, add);
+    report("silu_mul", level, silu);
+    report("kv_store and kv_load", level, kv);
+    report("scores, softmax_step, accumulate", level, attention);
+}
+
+/* Portable C itself: fused multiply-add against the C library, exp and silu against double. */
+static void check_reference(const l4_kernels *k)
+{
+    int fma_fine = 1, silu = 1, softmax = 1;
+    for (int i = 0; i < 300000; i++) {
+        float a = l4_bits_f32(next() << 1 ^ next()), b = l4_bits_f32(next() << 1 ^ next()), c = l4_bits_f32(next() << 1 ^ next());
+        if (i % 2)
+            a = number(1), b = number(1), c = -a * b;
+        /* acc = acc * 1 + p * v exercises exactly one fused multiply-add on c */
+        float got = c, expected = fmaf(a, b, c * 1.0f);
+        k->accumulate(&got, 1.0f, &a, &b, 1, 1);
+        fma_fine &= same(&got, &expected, 1);
+    }
+    report("fused multiply-add", "reference", fma_fine);
+    for (float z = -95; z < 95; z += 0.0137f) {
+        float g = z, u = 1.0f;
+        k->silu_mul(&g, &u, 1);
+        double exact = (double)z / (1 + exp(-(double)z));
+        silu &= fabs(g - exact) <= 4e-7 * fabs(exact) + 1e-36;
+    }
+    report("silu", "reference", silu);
+    for (float z = -87; z <= 0; z += 0.0113f) {
+        float s[2] = {0.0f, z}, max = -INFINITY, sum = 0;
+        k->softmax_step(s, 2, &max, &sum);
+        softmax &= fabs(s[1] - exp((double)z)) <= 3e-7 * exp((double)z) && s[0] == 1.0f;
+    }
+    report("exp", "reference", softmax);
+}
+
+int main(void)
+{
+    static const struct {
+        int32_t level;
+        const char *name;
+    } levels[] = {{LLAMA4_CPU_AVX2, "avx2"}, {LLAMA4_CPU_AVX512, "avx512"}};
+    l4_kernels generic, other;
+    l4_kernels_init(&generic, LLAMA4_CPU_GENERIC);
+    check_reference(&generic);
+    check_types(&generic, &generic, "generic");
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
+        l4_kernels_init(&other, levels[i].level);
+        if (other.level != levels[i].level || l4_cpu_level(levels[i].level) != levels[i].level) {
+            printf("skipped %s: not on this machine\n", levels[i].name);
+            skipped++;
+            continue;
+        }
+        check_types(&generic, &other, levels[i].name);
+        check_vectors(&generic, &other, levels[i].name);
+    }
+    printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
+    return failed != 0 || passed == 0;
+}
