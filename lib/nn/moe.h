@@ -1,0 +1,24 @@
+/* The mixture of experts: a shared expert for every token, and the experts that the router picks. Next: nn/ffn.h. */
+#ifndef L4_NN_MOE_H
+#define L4_NN_MOE_H
+
+#include "nn/linear.h"
+
+/* Working memory for up to `tokens` tokens, `used` experts each. */
+typedef struct l4_moe_scratch {
+    float *router;        /* [tokens][experts] */
+    float *gathered;      /* [tokens * used][width]: inputs in order of experts, already multiplied by their gates */
+    float *hidden;        /* [2][tokens * (1 + used)][ff] */
+    float *routed;        /* [tokens * used][width] */
+    uint32_t *order;      /* [tokens * used]: row in `gathered` of choice i (token i / used) */
+    uint32_t *choice;     /* [tokens * used]: expert of choice i */
+    float *gate;          /* [tokens * used] */
+    uint32_t *counts;     /* [experts + 1] */
+    l4_product *products; /* [2 * (experts + 1)] */
+} l4_moe_scratch;
+
+/* x [tokens][width] -> y [tokens][width]. A token's gate, sigmoid(z), multiplies its expert's input; on equal z the lower
+ * expert wins. The experts' outputs are added in the order of their z. */
+void l4_moe(const l4_exec *e, const l4_layer *layer, const l4_config *c, const float *x, size_t tokens, const l4_moe_scratch *s, float *y);
+
+#endif
