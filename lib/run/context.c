@@ -1,0 +1,290 @@
+/* Batches of the caller -> batches of the forward pass, and back to the start if one fails. Next: run/forward.h. */
+#include "run/context.h"
+
+#include <string.h>
+
+#include "base/cpu.h"
+#include "run/logits.h"
+
+struct llama4_context {
+    l4_allocator allocator;
+    const l4_weights *weights;
+    llama4_model *model;
+    l4_kernels kernels;
+    l4_pool *pool;
+    atomic_int cancel;
+    llama4_context_params params;
+    l4_kv kv;
+    l4_forward forward;
+    l4_token *batch;       /* [batch_size] sorted by sequence */
+    l4_token *items;       /* the caller's batch */
+    size_t n_items, items_capacity;
+    float *logits;
+    size_t logits_capacity; /* floats */
+    uint64_t stamp;         /* number of the batch being built */
+};
+
+static size_t max_columns(const l4_config *c)
+{
+    size_t most = c->width, q = (size_t)c->heads * c->head_dim;
+    if (q > most)
+        most = q;
+    if (c->dense_ff > most)
+        most = c->dense_ff;
+    return c->expert_ff > most ? c->expert_ff : most;
+}
+
+static llama4_status prepare(llama4_context *c, llama4_error *error)
+{
+    const l4_config *config = &c->weights->config;
+    size_t linear = l4_linear_scratch(max_columns(config)), attention = l4_attention_scratch(config->heads, config->kv_heads, config->head_dim);
+    size_t scratch = ((linear > attention ? linear : attention) + 15) / 16 * 16;
+    c->forward.weights = c->weights;
+    c->forward.kv = &c->kv;
+    c->forward.cancel = &c->cancel;
+    c->forward.progress_user = c->params.progress_user;
+    c->forward.exec.kernels = &c->kernels;
+    c->forward.exec.scratch_size = scratch;
+    llama4_status status = l4_kv_init(&c->kv, &c->allocator, config, (size_t)c->params.sequences,
+                                      c->params.kv_type == LLAMA4_KV_F32 ? L4_KV_F32_SLOT : L4_KV_F16_SLOT, error);
+    if (status == LLAMA4_OK)
+        status = l4_alloc(&c->allocator, (size_t)c->params.threads * scratch, sizeof(float), "the threads", &c->forward.exec.scratch, error);
+    if (status == LLAMA4_OK)
+        status = l4_alloc(&c->allocator, (size_t)c->params.batch_size, sizeof *c->batch, "a batch", &c->batch, error);
+    if (status == LLAMA4_OK)
+        status = l4_pool_create(&c->allocator, c->params.threads, &c->cancel, &c->pool, error);
+    c->forward.exec.pool = c->pool;
+    return status;
+}
+
+llama4_status l4_context_create(const l4_context_setup *setup, llama4_context **out, llama4_error *error)
+{
+    llama4_context *c;
+    llama4_status status = l4_alloc_zero(setup->allocator, 1, sizeof *c, "a context", &c, error);
+    if (status)
+        return status;
+    c->allocator = *setup->allocator;
+    c->weights = setup->weights;
+    c->model = setup->model;
+    c->params = setup->params;
+    l4_kernels_init(&c->kernels, l4_cpu_level(setup->cpu_level));
+    status = prepare(c, error);
+    if (status)
+        l4_context_destroy(c);
+    else
+        *out = c;
+    return status;
+}
+
+void l4_context_destroy(llama4_context *c)
+{
+    l4_allocator a = c->allocator;
+    l4_pool_destroy(c->pool);
+    l4_kv_clear(&c->kv);
+    l4_buffers_clear(&c->forward.buffers, &a);
+    l4_free(&a, c->forward.exec.scratch);
+    l4_free(&a, c->batch);
+    l4_free(&a, c->items);
+    l4_free(&a, c->logits);
+    l4_free(&a, c);
+}
+
+llama4_model *l4_context_model(const llama4_context *c)
+{
+    return c->model;
+}
+
+/* Copies the caller's items and checks them: ids, sequences, positions, room. Returns the number of logits wanted in *wanted. */
+static llama4_status take_items(llama4_context *c, const llama4_batch_item *items, size_t n, size_t stride, size_t *wanted, llama4_error *error)
+{
+    const l4_config *config = &c->weights->config;
+    llama4_status status = l4_grow(&c->allocator, &c->items, &c->items_capacity, 0, n, sizeof *c->items, "a batch", error);
+    *wanted = 0;
+    for (size_t i = 0; i < n && status == LLAMA4_OK; i++) {
+        const char *source = (const char *)items + i * stride;
+        llama4_batch_item item;
+        status = l4_check_struct(source, stride, sizeof item, sizeof item, "llama4_batch_item", error);
+        if (status)
+            return status;
+        memcpy(&item, source, sizeof item);
+        if (item.token < 0 || (uint32_t)item.token >= config->vocab)
+            return l4_fail(error, LLAMA4_ERR_ARGUMENT, "item %zu: token %d is not in 0 .. %u", i, (int)item.token, (unsigned)config->vocab - 1);
+        if (item.sequence < 0 || item.sequence >= c->params.sequences)
+            return l4_fail(error, LLAMA4_ERR_ARGUMENT, "item %zu: sequence %d is not in 0 .. %d", i, (int)item.sequence, (int)c->params.sequences - 1);
+        if (item.reserved)
+            return l4_fail(error, LLAMA4_ERR_UNSUPPORTED, "item %zu: reserved is not 0", i);
+        l4_sequence *s = &c->kv.sequences[item.sequence];
+        if (s->batch_stamp != c->stamp) {
+            s->batch_stamp = c->stamp;
+            s->planned = s->length;
+        }
+        if (item.position != -1 && (item.position < 0 || (uint64_t)item.position != s->planned))
+            return l4_fail(error, LLAMA4_ERR_ARGUMENT, "item %zu: position %lld, but sequence %d goes on at %llu", i, (long long)item.position,
+                           (int)item.sequence, (unsigned long long)s->planned);
+        if (s->planned >= (uint64_t)c->params.context_length)
+            return l4_fail(error, LLAMA4_ERR_CONTEXT_FULL, "sequence %d is full: the context holds %lld positions", (int)item.sequence,
+                           (long long)c->params.context_length);
+        c->items[i] = (l4_token){item.token, item.sequence, s->planned++, i, item.logits ? (int64_t)(*wanted)++ : -1};
+    }
+    return status;
+}
+
+/* Takes items from `first` on, as many as one pass may hold: no sequence straddles a chunk. Sorts them by sequence into c->batch. */
+static size_t build_batch(llama4_context *c, size_t first, size_t n)
+{
+    size_t count = 0, most = n - first < (size_t)c->params.batch_size ? n - first : (size_t)c->params.batch_size;
+    c->stamp++;
+    for (; count < most; count++) {
+        const l4_token *t = &c->items[first + count];
+        l4_sequence *s = &c->kv.sequences[t->sequence];
+        uint64_t chunk = c->kv.chunk ? t->position / c->kv.chunk : 0;
+        if (s->batch_stamp != c->stamp) {
+            s->batch_stamp = c->stamp;
+            s->batch_chunk = chunk;
+            s->batch_count = 0;
+        } else if (s->batch_chunk != chunk)
+            break;
+        s->batch_count++;
+    }
+    size_t next = 0;
+    for (size_t i = 0; i < count; i++) {
+        const l4_token *t = &c->items[first + i];
+        l4_sequence *s = &c->kv.sequences[t->sequence];
+        if (s->batch_count) { /* its first item: the sequence's rows begin here */
+            s->batch_first = next;
+            next += s->batch_count;
+            s->batch_count = 0;
+        }
+        c->batch[s->batch_first++] = *t;
+    }
+    return count;
+}
+
+static llama4_status run_batch(llama4_context *c, size_t first, size_t count, size_t n, llama4_error *error)
+{
+    llama4_status status = l4_buffers_reserve(&c->forward.buffers, &c->allocator, &c->weights->config, count, error);
+    for (size_t i = 0; i < count && status == LLAMA4_OK;) {
+        size_t end = i + 1;
+        while (end < count && c->batch[end].sequence == c->batch[i].sequence)
+            end++;
+        status = l4_kv_reserve(&c->kv, &c->kv.sequences[c->batch[i].sequence], c->batch[i].position, end - i, error);
+        i = end;
+    }
+    if (status)
+        return status;
+    c->forward.progress = n > 1 ? c->params.progress : NULL;
+    c->forward.progress_start = (double)first / (double)n;
+    c->forward.progress_share = (double)count / (double)n;
+    status = l4_forward_run(&c->forward, c->batch, count, error);
+    if (status)
+        return status;
+    int64_t row = -1;
+    for (size_t i = first; i < first + count && row < 0; i++)
+        row = c->items[i].row;
+    if (row >= 0)
+        l4_logits_compute(&c->forward, c->batch, count, row, c->logits);
+    if (atomic_load(&c->cancel))
+        return l4_fail(error, LLAMA4_ERR_CANCELLED, "cancelled after the last layer");
+    return LLAMA4_OK;
+}
+
+llama4_status l4_context_decode(llama4_context *c, const llama4_batch_item *items, size_t n, size_t stride, llama4_error *error)
+{
+    size_t wanted, done = 0;
+    c->n_items = 0;
+    c->stamp++;
+    llama4_status status = take_items(c, items, n, stride, &wanted, error);
+    if (status == LLAMA4_OK && wanted > SIZE_MAX / sizeof(float) / c->weights->config.vocab)
+        status = l4_fail(error, LLAMA4_ERR_MEMORY, "out of memory: logits of %zu tokens", wanted);
+    if (status == LLAMA4_OK)
+        status = l4_grow(&c->allocator, &c->logits, &c->logits_capacity, 0, wanted * c->weights->config.vocab, sizeof(float), "logits", error);
+    if (status)
+        return status;
+    while (done < n && status == LLAMA4_OK) {
+        size_t count = build_batch(c, done, n);
+        status = run_batch(c, done, count, n, error);
+        done += count;
+    }
+    for (size_t i = 0; i < n; i++) {
+        l4_sequence *s = &c->kv.sequences[c->items[i].sequence];
+        if (status)
+            l4_kv_rollback(&c->kv, s);
+        else
+            l4_kv_commit(&c->kv, s, c->items[i].position + 1);
+    }
+    if (status == LLAMA4_ERR_CANCELLED)
+        atomic_store(&c->cancel, 0);
+    if (status == LLAMA4_OK)
+        c->n_items = n;
+    return status;
+}
+
+llama4_status l4_context_logits(const llama4_context *c, size_t item, const float **logits, size_t *count, llama4_error *error)
+{
+    if (item >= c->n_items)
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "item %zu: the last decode had %zu", item, c->n_items);
+    if (c->items[item].row < 0)
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "item %zu did not ask for logits", item);
+    *logits = c->logits + (size_t)c->items[item].row * c->weights->config.vocab;
+    if (count)
+        *count = c->weights->config.vocab;
+    return LLAMA4_OK;
+}
+
+void l4_context_cancel(llama4_context *c)
+{
+    atomic_store(&c->cancel, 1);
+}
+
+int64_t l4_context_length(const llama4_context *c)
+{
+    return c->params.context_length;
+}
+
+int64_t l4_context_sequence_length(const llama4_context *c, int32_t sequence)
+{
+    return sequence < 0 || sequence >= c->params.sequences ? -1 : (int64_t)c->kv.sequences[sequence].length;
+}
+
+static llama4_status find_sequence(const llama4_context *c, int32_t sequence, llama4_error *error)
+{
+    if (sequence >= 0 && sequence < c->params.sequences)
+        return LLAMA4_OK;
+    return l4_fail(error, LLAMA4_ERR_ARGUMENT, "sequence %d is not in 0 .. %d", (int)sequence, (int)c->params.sequences - 1);
+}
+
+llama4_status l4_context_truncate(llama4_context *c, int32_t sequence, int64_t length, llama4_error *error)
+{
+    llama4_status status = find_sequence(c, sequence, error);
+    if (status)
+        return status;
+    l4_sequence *s = &c->kv.sequences[sequence];
+    if (length < 0 || (uint64_t)length > s->length)
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "length %lld is not in 0 .. %llu", (long long)length, (unsigned long long)s->length);
+    if (!l4_kv_can_truncate(&c->kv, s, (uint64_t)length))
+        return l4_fail(error, LLAMA4_ERR_STATE, "length %lld lies before position %llu, where the chunk that is still in memory begins", (long long)length,
+                       (unsigned long long)(s->chunk * c->kv.chunk));
+    l4_kv_truncate(&c->kv, s, (uint64_t)length);
+    return LLAMA4_OK;
+}
+
+llama4_status l4_context_fork(llama4_context *c, int32_t from, int32_t to, llama4_error *error)
+{
+    llama4_status status = find_sequence(c, from, error);
+    if (status == LLAMA4_OK)
+        status = find_sequence(c, to, error);
+    return status ? status : l4_kv_fork(&c->kv, &c->kv.sequences[from], &c->kv.sequences[to], error);
+}
+
+void l4_context_get_info(const llama4_context *c, llama4_context_info *info)
+{
+    info->threads = c->params.threads;
+    info->context_length = c->params.context_length;
+    info->kv_bytes = (int64_t)c->kv.bytes;
+    info->scratch_bytes = (int64_t)(c->forward.buffers.bytes + (size_t)c->params.threads * c->forward.exec.scratch_size * sizeof(float) +
+                                    c->logits_capacity * sizeof(float) + c->items_capacity * sizeof *c->items);
+    info->batch_size = c->params.batch_size;
+    info->sequences = c->params.sequences;
+    info->kv_type = c->params.kv_type;
+    info->cpu_level = c->kernels.level;
+}

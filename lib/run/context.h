@@ -1,0 +1,32 @@
+/* The state of running sequences: KV cache, scratch, threads and logits. The public functions of the same names only check arguments. */
+#ifndef L4_RUN_CONTEXT_H
+#define L4_RUN_CONTEXT_H
+
+#include "base/alloc.h"
+#include "model/weights.h"
+
+struct llama4_context;
+
+/* `model` is only remembered; its owner keeps it alive. */
+typedef struct l4_context_setup {
+    const l4_allocator *allocator;
+    const l4_weights *weights;
+    llama4_model *model;
+    int32_t cpu_level; /* cap */
+    llama4_context_params params; /* checked and complete */
+} l4_context_setup;
+
+llama4_status l4_context_create(const l4_context_setup *setup, llama4_context **out, llama4_error *error);
+void l4_context_destroy(llama4_context *c);
+llama4_model *l4_context_model(const llama4_context *c);
+
+llama4_status l4_context_decode(llama4_context *c, const llama4_batch_item *items, size_t n, size_t stride, llama4_error *error);
+llama4_status l4_context_logits(const llama4_context *c, size_t item, const float **logits, size_t *count, llama4_error *error);
+void l4_context_cancel(llama4_context *c);
+int64_t l4_context_length(const llama4_context *c); /* positions per sequence */
+int64_t l4_context_sequence_length(const llama4_context *c, int32_t sequence); /* -1: no such sequence */
+llama4_status l4_context_truncate(llama4_context *c, int32_t sequence, int64_t length, llama4_error *error);
+llama4_status l4_context_fork(llama4_context *c, int32_t from, int32_t to, llama4_error *error);
+void l4_context_get_info(const llama4_context *c, llama4_context_info *info);
+
+#endif

@@ -1,0 +1,139 @@
+#include "run/forward.h"
+
+#include <string.h>
+
+#include "nn/ffn.h"
+#include "nn/norm.h"
+#include "nn/rope.h"
+
+typedef struct job {
+    const l4_forward *f;
+    const l4_token *tokens;
+    uint32_t layer;
+} job;
+
+/* Rows of the embedding, and what depends on the position alone: angles and temperatures. */
+static void embed_task(void *argument, size_t begin, size_t end, int worker)
+{
+    const job *j = argument;
+    const l4_forward *f = j->f;
+    const l4_weights *w = f->weights;
+    const l4_config *c = &w->config;
+    const size_t half = c->head_dim / 2;
+    (void)worker;
+    for (size_t t = begin; t < end; t++) {
+        const l4_token *token = &j->tokens[t];
+        f->exec.kernels->decode[w->embedding.type](w->embedding.data + (size_t)token->id * w->embedding.stride, c->width, f->buffers.x + t * c->width);
+        l4_rope_angles(token->position, w->rope_freq, half, f->buffers.cosine + t * half, f->buffers.sine + t * half);
+        f->buffers.temperature[t] = c->temperature_scale != 0 ? l4_attention_temperature(token->position, c->temperature_scale, c->temperature_length) : 1.0f;
+    }
+}
+
+/* Between the projections and attention: rotation, QK norm, temperature, and the way into the cache. */
+static void position_task(void *argument, size_t begin, size_t end, int worker)
+{
+    const job *j = argument;
+    const l4_forward *f = j->f;
+    const l4_config *c = &f->weights->config;
+    const l4_kernels *kernels = f->exec.kernels;
+    const size_t d = c->head_dim, half = d / 2, element = l4_attention_element(f->kv->slot), plane = L4_ATTENTION_BLOCK * d * element;
+    const int rope = c->layer[j->layer].rope;
+    (void)worker;
+    for (size_t t = begin; t < end; t++) {
+        float *q = f->buffers.q + t * c->heads * d, *k = f->buffers.k + t * c->kv_heads * d, *v = f->buffers.v + t * c->kv_heads * d;
+        if (rope) {
+            l4_rope_rotate(q, c->heads, half, f->buffers.cosine + t * half, f->buffers.sine + t * half);
+            l4_rope_rotate(k, c->kv_heads, half, f->buffers.cosine + t * half, f->buffers.sine + t * half);
+        }
+        if (rope && c->qk_norm) {
+            for (size_t h = 0; h < c->heads; h++)
+                l4_rms_norm(kernels, q + h * d, NULL, c->norm_epsilon, q + h * d, d);
+            for (size_t h = 0; h < c->kv_heads; h++)
+                l4_rms_norm(kernels, k + h * d, NULL, c->norm_epsilon, k + h * d, d);
+        }
+        if (!rope && f->buffers.temperature[t] != 1.0f)
+            kernels->scale(q, f->buffers.temperature[t], NULL, q, c->heads * d);
+        const l4_sequence *s = &f->kv->sequences[j->tokens[t].sequence];
+        uint64_t at = j->tokens[t].position - l4_kv_base(f->kv, s, j->layer);
+        uint8_t *page = l4_kv_pages(f->kv, s, j->layer)->pages[at / L4_ATTENTION_BLOCK] + f->kv->layer_offset[j->layer];
+        uint8_t *to = page + at % L4_ATTENTION_BLOCK * d * element;
+        for (size_t h = 0; h < c->kv_heads; h++) {
+            kernels->kv_store[f->kv->slot](k + h * d, to + h * plane, d);
+            kernels->kv_store[f->kv->slot](v + h * d, to + (c->kv_heads + h) * plane, d);
+        }
+    }
+}
+
+/* Neighbours of one sequence share the reading of keys and values, a few at a time. */
+static size_t attention_runs(const l4_forward *f, const l4_token *tokens, size_t n, uint32_t layer)
+{
+    size_t runs = 0;
+    for (size_t t = 0; t < n; t++) {
+        l4_attention_run *last = runs ? &f->buffers.runs[runs - 1] : NULL;
+        if (last && last->tokens < L4_ATTENTION_TOKENS && tokens[t].sequence == tokens[t - 1].sequence) {
+            last->tokens++;
+            continue;
+        }
+        const l4_sequence *s = &f->kv->sequences[tokens[t].sequence];
+        f->buffers.runs[runs++] = (l4_attention_run){
+            .first = t,
+            .tokens = 1,
+            .keys = tokens[t].position - l4_kv_base(f->kv, s, layer) + 1,
+            .pages = (const uint8_t *const *)l4_kv_pages(f->kv, s, layer)->pages,
+        };
+    }
+    return runs;
+}
+
+static void attention_block(l4_forward *f, const l4_token *tokens, size_t n, uint32_t layer)
+{
+    const l4_config *c = &f->weights->config;
+    const l4_layer *l = &f->weights->layers[layer];
+    l4_buffers *b = &f->buffers;
+    const size_t q_width = (size_t)c->heads * c->head_dim, kv_width = (size_t)c->kv_heads * c->head_dim;
+    l4_rms_norm_rows(&f->exec, b->x, l->attn_norm, c->norm_epsilon, b->norm, n, c->width);
+    const l4_product qkv[] = {
+        {&l->q, b->norm, c->width, n, b->q, q_width},
+        {&l->k, b->norm, c->width, n, b->k, kv_width},
+        {&l->v, b->norm, c->width, n, b->v, kv_width},
+    };
+    l4_linear(&f->exec, qkv, 3);
+    job j = {f, tokens, layer};
+    l4_pool_run(f->exec.pool, position_task, &j, n, l4_grain(&f->exec, n, 4.0 * (double)n * (double)(q_width + kv_width)));
+    const l4_attention_args args = {
+        .runs = b->runs, .n_runs = attention_runs(f, tokens, n, layer), .q = b->q, .out = b->out, .heads = c->heads,
+        .kv_heads = c->kv_heads, .d = c->head_dim, .layer_offset = f->kv->layer_offset[layer], .kv_slot = f->kv->slot,
+    };
+    l4_attention(&f->exec, &args);
+    const l4_product o = {&l->o, b->out, q_width, n, b->y, c->width};
+    l4_linear(&f->exec, &o, 1);
+    l4_add(&f->exec, b->x, b->y, n * c->width);
+}
+
+static void feed_forward_block(l4_forward *f, size_t n, uint32_t layer)
+{
+    const l4_config *c = &f->weights->config;
+    const l4_layer *l = &f->weights->layers[layer];
+    l4_buffers *b = &f->buffers;
+    l4_rms_norm_rows(&f->exec, b->x, l->ffn_norm, c->norm_epsilon, b->norm, n, c->width);
+    if (c->layer[layer].moe)
+        l4_moe(&f->exec, l, c, b->norm, n, &b->moe, b->y);
+    else
+        l4_ffn_dense(&f->exec, &l->ffn, b->norm, n, b->hidden, b->y);
+    l4_add(&f->exec, b->x, b->y, n * c->width);
+}
+
+llama4_status l4_forward_run(l4_forward *f, const l4_token *tokens, size_t n, llama4_error *error)
+{
+    const l4_config *c = &f->weights->config;
+    job j = {f, tokens, 0};
+    l4_pool_run(f->exec.pool, embed_task, &j, n, l4_grain(&f->exec, n, 20.0 * (double)n * c->head_dim));
+    for (uint32_t layer = 0; layer < c->layers; layer++) {
+        attention_block(f, tokens, n, layer);
+        feed_forward_block(f, n, layer);
+        double done = f->progress_start + f->progress_share * (layer + 1) / c->layers;
+        if (atomic_load_explicit(f->cancel, memory_order_relaxed) || (f->progress && f->progress(f->progress_user, (float)done)))
+            return l4_fail(error, LLAMA4_ERR_CANCELLED, "cancelled in layer %u of %u", (unsigned)layer + 1, (unsigned)c->layers);
+    }
+    return LLAMA4_OK;
+}
