@@ -1,7 +1,8 @@
 /*
  * A job is cut into pieces that threads claim one by one. The ticket holds the job's number (high half) and the next piece
- * (low half) in one word: a thread that wakes late can never claim a piece of a job it has not seen, so nobody has to
- * wait for threads that found nothing to do.
+ * (low half) in one word. A thread reads the job's description between reading the ticket and claiming a piece by
+ * compare-and-exchange, and the ticket is closed before the description changes: a claim that succeeds is of the job that
+ * was read. So a thread that wakes late does no harm, and nobody has to wait for threads that found nothing to do.
  */
 #include "base/pool.h"
 
@@ -12,6 +13,7 @@
 #include "base/cpu.h"
 
 #define STACK_BYTES (512 * 1024)
+#define CLOSED UINT32_MAX /* in the place of the next piece */
 
 typedef struct worker {
     l4_pool *pool;
@@ -52,7 +54,7 @@ static void work(l4_pool *pool, uint32_t job, int index)
 {
     uint_fast64_t ticket = atomic_load_explicit(&pool->ticket, memory_order_acquire);
     for (;;) {
-        if ((uint32_t)(ticket >> 32) != job)
+        if ((uint32_t)(ticket >> 32) != job || (uint32_t)ticket == CLOSED)
             return;
         size_t n = atomic_load_explicit(&pool->n, memory_order_relaxed), grain = atomic_load_explicit(&pool->grain, memory_order_relaxed);
         l4_task_fn fn = atomic_load_explicit(&pool->fn, memory_order_relaxed);
@@ -158,8 +160,7 @@ void l4_pool_destroy(l4_pool *pool)
     pthread_mutex_lock(&pool->mutex);
     atomic_store(&pool->quit, 1);
     /* A new job number ends the spinning, too; it has no pieces. */
-    atomic_store(&pool->n, 0);
-    atomic_store(&pool->ticket, ((atomic_load(&pool->ticket) >> 32) + 1) << 32);
+    atomic_store(&pool->ticket, ((atomic_load(&pool->ticket) >> 32) + 1) << 32 | CLOSED);
     pthread_cond_broadcast(&pool->wake);
     pthread_mutex_unlock(&pool->mutex);
     for (int i = 1; i <= pool->started; i++)
@@ -200,12 +201,15 @@ void l4_pool_run(l4_pool *pool, l4_task_fn fn, void *task, size_t n, size_t grai
             fn(task, i, n - i < grain ? n : i + grain, 0);
         return;
     }
+    uint32_t job = (uint32_t)(atomic_load(&pool->ticket) >> 32);
+    /* An exchange, not a store: what follows must not become visible before it. */
+    atomic_exchange(&pool->ticket, (uint_fast64_t)job << 32 | CLOSED);
+    job++;
     atomic_store_explicit(&pool->fn, fn, memory_order_relaxed);
     atomic_store_explicit(&pool->task, task, memory_order_relaxed);
     atomic_store_explicit(&pool->n, n, memory_order_relaxed);
     atomic_store_explicit(&pool->grain, grain, memory_order_relaxed);
     atomic_store(&pool->unfinished, (uint32_t)pieces);
-    uint32_t job = (uint32_t)(atomic_load(&pool->ticket) >> 32) + 1;
     atomic_store(&pool->ticket, (uint_fast64_t)job << 32);
     if (atomic_load(&pool->sleepers)) {
         pthread_mutex_lock(&pool->mutex);
