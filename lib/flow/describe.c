@@ -1,6 +1,7 @@
 /* A model's shape for llama4_model_get_info, from its configuration and its tensor index. */
 #include <string.h>
 
+#include "base/bytes.h"
 #include "flow/model.h"
 #include "format/types.h"
 
@@ -57,6 +58,18 @@ static uint64_t vocabulary_rows(const llama4_model *m)
     return m->config.vocab;
 }
 
+/* The largest divisor of a rotary frequency, from the configuration or from the tensor that lists them. */
+static float rope_factor(const llama4_model *m)
+{
+    const l4_tensor *t = l4_archive_find(m->archive, "rope_freqs.weight");
+    float most = m->config.rope_scaling[0];
+    for (uint64_t j = 0; t && t->type == LLAMA4_TYPE_F32 && j < t->dims[0]; j++) {
+        float divisor = l4_load_f32(t->data + 4 * j);
+        most = divisor > most ? divisor : most;
+    }
+    return most;
+}
+
 void l4_model_describe(const llama4_model *m, llama4_model_info *info)
 {
     const l4_config *c = &m->config;
@@ -88,11 +101,7 @@ void l4_model_describe(const llama4_model *m, llama4_model_info *info)
     info->qk_norm = c->qk_norm;
     info->has_vocabulary = m->has_vocabulary;
     info->rope_base = c->rope_base;
-    info->rope_factor = c->rope_scaling[0];
-    if (m->weights.rope_divisor)
-        for (uint32_t j = 0; j < c->head_dim / 2; j++)
-            if (m->weights.rope_divisor[j] > info->rope_factor)
-                info->rope_factor = m->weights.rope_divisor[j];
+    info->rope_factor = rope_factor(m);
     info->temperature_scale = c->temperature_scale;
     info->temperature_length = (int32_t)c->temperature_length;
     info->norm_epsilon = c->norm_epsilon;

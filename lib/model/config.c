@@ -49,6 +49,8 @@ static int64_t interval(const l4_config *c, size_t offset, uint8_t wanted)
 
 llama4_status l4_config_check(l4_config *c, const char *name, llama4_error *error)
 {
+    if (!c->experts)
+        c->experts_used = 0;
     const struct {
         const char *what;
         int64_t value, min, max;

@@ -24,7 +24,7 @@ static void run_jobs(int threads, int jobs)
     l4_pool *pool;
     int workers[L4_MAX_THREADS] = {0};
     uint32_t state = 1;
-    CHECK_STATUS(l4_pool_create(&l4_system_allocator, threads, &cancel, &pool, NULL), LLAMA4_OK);
+    CHECK_EQ(l4_pool_create(&l4_system_allocator, threads, &cancel, &pool, NULL), LLAMA4_OK);
     CHECK_EQ(l4_pool_threads(pool), threads);
     for (int j = 0; j < jobs; j++) {
         state = state * 1103515245u + 12345u;
@@ -63,7 +63,7 @@ TEST(cancelled_work_is_skipped)
 {
     l4_pool *pool;
     int workers[L4_MAX_THREADS] = {0};
-    CHECK_STATUS(l4_pool_create(&l4_system_allocator, 3, &cancel, &pool, NULL), LLAMA4_OK);
+    CHECK_EQ(l4_pool_create(&l4_system_allocator, 3, &cancel, &pool, NULL), LLAMA4_OK);
     memset(hits, 0, sizeof hits);
     atomic_store(&cancel, 1);
     l4_pool_run(pool, count, workers, MOST, 1);
@@ -83,7 +83,7 @@ TEST(created_and_destroyed_without_work)
 {
     for (int i = 0; i < 200; i++) {
         l4_pool *pool;
-        CHECK_STATUS(l4_pool_create(&l4_system_allocator, 1 + i % 5, &cancel, &pool, NULL), LLAMA4_OK);
+        CHECK_EQ(l4_pool_create(&l4_system_allocator, 1 + i % 5, &cancel, &pool, NULL), LLAMA4_OK);
         l4_pool_destroy(pool);
     }
 }

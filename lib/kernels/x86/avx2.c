@@ -1,3 +1,4 @@
+/* The kernels for AVX2, FMA and F16C: kernels/body.h over the lanes of v16_avx2.h. */
 #include "kernels/x86/v16_avx2.h"
 #include "kernels/body.h"
 

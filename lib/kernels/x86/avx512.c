@@ -1,3 +1,4 @@
+/* The kernels for AVX-512 F, BW, DQ and VL: kernels/body.h over the lanes of v16_avx512.h. */
 #include "kernels/x86/v16_avx512.h"
 #include "kernels/body.h"
 
