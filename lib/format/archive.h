@@ -1,0 +1,48 @@
+/* A checked index of tensors in mapped files: what GGUF files and Hugging Face directories have in common. */
+#ifndef L4_FORMAT_ARCHIVE_H
+#define L4_FORMAT_ARCHIVE_H
+
+#include "base/alloc.h"
+#include "base/file.h"
+
+typedef struct l4_tensor {
+    const char *name;      /* NUL-terminated; lives as long as the archive */
+    uint32_t type;         /* l4_type_info.type; always one that l4_type_find knows */
+    uint32_t n_dims;       /* 1 .. 4 */
+    uint64_t dims[4];      /* fastest first, each > 0; 1 beyond n_dims; their product fits int64 */
+    const uint8_t *data;   /* `size` bytes, inside the file; may have any alignment */
+    uint64_t size;         /* > 0; exactly what type and dims need */
+    uint64_t offset;       /* from the start of the file */
+    uint32_t file;
+} l4_tensor;
+
+typedef struct l4_archive {
+    const l4_allocator *allocator; /* outlives the archive */
+    l4_tensor *tensors;            /* in file order */
+    size_t n_tensors;
+    uint32_t *slots;               /* hash table over names: index + 1, 0 empty */
+    size_t n_slots;                /* a power of two, or 0 */
+    char *names;                   /* storage of the names */
+    size_t names_size;             /* bytes of it in use */
+    l4_mapping *files;
+    size_t n_files;
+} l4_archive;
+
+/* NULL if there is none. */
+const l4_tensor *l4_archive_find(const l4_archive *archive, const char *name);
+
+/* For readers: makes room for `tensors` more tensors whose names take `bytes` more bytes, NULs included. l4_archive_add then appends one
+ * with a copy of the name, all else zero; it never fails, and stays within what was reserved. */
+llama4_status l4_archive_reserve(l4_archive *archive, size_t tensors, size_t bytes, llama4_error *error);
+l4_tensor *l4_archive_add(l4_archive *archive, const char *name, size_t length);
+
+/* Appends a file, taking the mapping over on success and on failure. */
+llama4_status l4_archive_add_file(l4_archive *archive, l4_mapping *mapping, llama4_error *error);
+
+/* Builds the hash table; fails with LLAMA4_ERR_FORMAT on a name that comes twice. `name` is what messages call the archive. */
+llama4_status l4_archive_seal(l4_archive *archive, const char *name, llama4_error *error);
+
+/* Unmaps the files and frees everything; the struct itself belongs to its owner. */
+void l4_archive_clear(l4_archive *archive);
+
+#endif
