@@ -1,0 +1,29 @@
+/* The public functions of conversion: argument checks, then flow/convert.c. */
+#include <string.h>
+
+#include "flow/convert.h"
+
+llama4_status llama4_convert_params_init(llama4_convert_params *params, size_t size)
+{
+    if (!params || size < sizeof *params || size > UINT32_MAX)
+        return LLAMA4_ERR_ARGUMENT;
+    memset(params, 0, size);
+    params->struct_size = (uint32_t)size;
+    return LLAMA4_OK;
+}
+
+llama4_status llama4_convert(const char *in_path, const char *out_path, const llama4_convert_params *params, llama4_error *error)
+{
+    llama4_convert_params p;
+    if (!in_path || !*in_path)
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "in_path is %s", in_path ? "empty" : "NULL");
+    if (!out_path || !*out_path)
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "out_path is %s", out_path ? "empty" : "NULL");
+    llama4_status status = l4_read_struct(&p, params, sizeof p, sizeof p, "llama4_convert_params", error);
+    if (status)
+        return status;
+    if (p.flags)
+        return l4_fail(error, LLAMA4_ERR_UNSUPPORTED, "llama4_convert_params.flags has bits that this library does not know: 0x%x",
+                       (unsigned)p.flags);
+    return l4_convert(in_path, out_path, &p, error);
+}
