@@ -1,0 +1,85 @@
+/* What run and chat share: their options, and the handles made from them. */
+#ifndef CLI_SESSION_H
+#define CLI_SESSION_H
+
+#include <llama4/llama4.h>
+
+#include "options.h"
+#include "term.h"
+
+typedef struct settings {
+    double temperature, top_p, min_p;
+    int64_t top_k, threads, context_length, max_tokens; /* max_tokens -1: not given */
+    uint64_t seed;
+    const char *vocabulary, *system;
+    int stats;
+} settings;
+
+/* clang-format off */
+#define SETTINGS_DEFAULT {.temperature = 0.6, .top_p = 0.9, .max_tokens = -1}
+
+/* Lines of an option table. */
+#define SETTINGS_OPTIONS(s)                                                                                \
+    {"max-tokens", 'n', OPTION_INT, &(s)->max_tokens, "N",                                                 \
+     "tokens of an answer at most; 0: until it ends", 0, 9e18},                                            \
+    {"temp", 0, OPTION_REAL, &(s)->temperature, "T",                                                       \
+     "temperature; 0 always takes the most likely token (default 0.6)", 0, 1000},                          \
+    {"top-k", 0, OPTION_INT, &(s)->top_k, "K",                                                             \
+     "draw from the K most likely tokens only (default 0: from all)", 0, 2147483647},                      \
+    {"top-p", 0, OPTION_REAL, &(s)->top_p, "P",                                                            \
+     "draw from the most likely tokens, until their probabilities\nreach P (default 0.9)", 0, 1},          \
+    {"min-p", 0, OPTION_REAL, &(s)->min_p, "P",                                                            \
+     "leave out tokens with less than P times the probability\nof the most likely one (default 0)", 0, 1}, \
+    {"seed", 0, OPTION_SEED, &(s)->seed, "S",                                                              \
+     "of the random numbers (default 0: the same answer each time)", 0, 0},                                \
+    {"threads", 't', OPTION_INT, &(s)->threads, "N",                                                       \
+     "default: one per processor", 0, 64},                                                                 \
+    {"context", 'c', OPTION_INT, &(s)->context_length, "N",                                                \
+     "positions at most (default: as the model was made for)", 0, 16777216},                               \
+    {"system", 's', OPTION_TEXT, &(s)->system, "TEXT",                                                     \
+     "a system message before the first question", 0, 0},                                                  \
+    {"vocab", 0, OPTION_TEXT, &(s)->vocabulary, "FILE",                                                    \
+     "take the vocabulary from this tokenizer.json,\ntokenizer.model or GGUF", 0, 0},                      \
+    {"stats", 0, OPTION_FLAG, &(s)->stats, NULL,                                                           \
+     "speed and memory, on standard error", 0, 0}
+/* clang-format on */
+
+typedef struct session {
+    llama4_model *model;
+    llama4_vocab *vocab; /* the model's; NULL: it has none */
+    llama4_context *context;
+    llama4_sampler *sampler; /* NULL: greedy */
+    llama4_context_info info;
+    double load_seconds;
+    progress bar; /* of loading and of long prompts */
+} session;
+
+/* Opens the model and makes the rest. Returns 0, or the exit status after a message; close in any case. */
+int session_open(session *s, const char *path, const settings *settings);
+void session_close(session *s);
+
+/* Token ids, allocated with malloc. */
+typedef struct id_list {
+    int32_t *ids;
+    size_t count, capacity;
+} id_list;
+
+int ids_add(id_list *list, int32_t id); /* 1, or 0 after a message */
+void ids_free(id_list *list);
+
+/* Appends the ids of a text, or of messages with the header of the answer; 0, or the exit status after a message. */
+int ids_add_text(id_list *list, const llama4_vocab *vocab, const char *text, size_t length, uint32_t flags);
+int ids_add_chat(id_list *list, const llama4_vocab *vocab, const char *system, const char *user, size_t user_length,
+                 uint32_t flags);
+
+/* 1 if the vocabulary knows the chat format. */
+int has_chat_format(const llama4_vocab *vocab);
+
+/* Speed and memory on standard error. */
+void print_stats(const session *s, const llama4_generate_result *result);
+
+const char *stop_name(int32_t stopped);
+double prompt_speed(const llama4_generate_result *result); /* tokens per second, or NaN */
+double generate_speed(const llama4_generate_result *result);
+
+#endif
