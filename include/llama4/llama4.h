@@ -40,7 +40,7 @@
 #else
 #define LLAMA4_API __declspec(dllimport)
 #endif
-#elif defined(__GNUC__) && defined(LLAMA4_BUILD)
+#elif defined(__GNUC__) && !defined(_WIN32) && defined(LLAMA4_BUILD)
 #define LLAMA4_API __attribute__((visibility("default")))
 #else
 #define LLAMA4_API
@@ -230,10 +230,10 @@ typedef struct llama4_message {
     uint32_t flags;                      /* LLAMA4_MESSAGE_ values, or 0 */
     const char *role;                    /* "system", "user", "assistant", or "tool" (alias "ipython") */
     const char *content;                 /* (nullable) UTF-8 */
-    size_t content_length;               /* bytes; 0: content is NUL-terminated */
+    uint64_t content_length;             /* bytes; 0: content is NUL-terminated */
     const llama4_tool_call *tool_calls;  /* (nullable) (array length=n_tool_calls) of an assistant's message */
-    size_t n_tool_calls;
-    size_t tool_call_stride;             /* sizeof(llama4_tool_call) when n_tool_calls is not 0 */
+    uint64_t n_tool_calls;
+    uint64_t tool_call_stride;           /* sizeof(llama4_tool_call) when n_tool_calls is not 0 */
 } llama4_message;
 
 #define LLAMA4_CHAT_NO_BOS 1u    /* do not begin with <|begin_of_text|>: the messages continue a conversation */
@@ -259,7 +259,8 @@ LLAMA4_API llama4_status llama4_model_open(const char *path, const llama4_model_
                                            llama4_error *error);
 
 /** llama4_model_open_fd: the same from an open file descriptor of a single GGUF file, for programs that may not open
- * paths. The descriptor is not closed and may be closed once the call returns. */
+ * paths. The descriptor is not closed and may be closed once the call returns. On Windows it is one of the C runtime that
+ * the library uses. */
 LLAMA4_API llama4_status llama4_model_open_fd(int32_t fd, const llama4_model_params *params, llama4_model **model,
                                               llama4_error *error);
 

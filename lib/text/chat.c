@@ -218,17 +218,17 @@ static llama4_status check_message(const llama4_message *m, size_t i, const char
     if (m->flags & LLAMA4_MESSAGE_EOM && r < 2)
         return l4_fail(error, LLAMA4_ERR_ARGUMENT, "message %zu: LLAMA4_MESSAGE_EOM on a message of the role \"%s\"", i, m->role);
     if (!m->content && m->content_length)
-        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "message %zu: content is NULL, but content_length is %zu", i,
-                       m->content_length);
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "message %zu: content is NULL, but content_length is %llu", i,
+                       (unsigned long long)m->content_length);
     if (m->n_tool_calls == 0)
         return LLAMA4_OK;
     if (r != 2)
         return l4_fail(error, LLAMA4_ERR_ARGUMENT, "message %zu: tool calls in a message of the role \"%s\"", i, m->role);
     if (!m->tool_calls)
-        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "message %zu: tool_calls is NULL, but n_tool_calls is %zu", i,
-                       m->n_tool_calls);
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "message %zu: tool_calls is NULL, but n_tool_calls is %llu", i,
+                       (unsigned long long)m->n_tool_calls);
     if (m->tool_call_stride < sizeof *m->tool_calls || m->n_tool_calls > SIZE_MAX / m->tool_call_stride)
-        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "message %zu: tool_call_stride is %zu", i, m->tool_call_stride);
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "message %zu: tool_call_stride is %llu", i, (unsigned long long)m->tool_call_stride);
     return LLAMA4_OK;
 }
 
