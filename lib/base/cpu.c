@@ -5,10 +5,17 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
+#if defined(_WIN32)
+#ifndef WIN32_LEAN_AND_MEAN
+#define WIN32_LEAN_AND_MEAN
+#endif
+#include <windows.h>
+#else
 #if defined(__linux__)
 #include <sched.h>
 #endif
 #include <unistd.h>
+#endif
 
 #if defined(__x86_64__)
 static uint64_t xgetbv0(void)
@@ -51,15 +58,25 @@ int32_t l4_cpu_level(int32_t cap)
     return LLAMA4_CPU_GENERIC;
 }
 
-int l4_cpu_count(void)
+static long count(void)
 {
-    long n = 0;
+#if defined(_WIN32)
+    DWORD_PTR mine = 0, all = 0;
+    if (GetProcessAffinityMask(GetCurrentProcess(), &mine, &all) && mine)
+        return __builtin_popcountll(mine);
+    return (long)GetActiveProcessorCount(ALL_PROCESSOR_GROUPS); /* the mask is empty if the process spans groups */
+#else
 #if defined(__linux__)
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) == 0)
-        n = CPU_COUNT(&set);
+        return CPU_COUNT(&set);
 #endif
-    if (n < 1)
-        n = sysconf(_SC_NPROCESSORS_ONLN);
+    return sysconf(_SC_NPROCESSORS_ONLN);
+#endif
+}
+
+int l4_cpu_count(void)
+{
+    long n = count();
     return n < 1 ? 1 : n > 4096 ? 4096 : (int)n;
 }

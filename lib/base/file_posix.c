@@ -7,6 +7,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#if defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
 #include <time.h>
 #include <unistd.h>
 
@@ -102,23 +105,14 @@ void l4_map_prefetch(const l4_mapping *m, size_t offset, size_t size)
 
 uint64_t l4_memory_size(void)
 {
+#if defined(__APPLE__) /* sysconf tells it there only since lately */
+    uint64_t bytes = 0;
+    size_t size = sizeof bytes;
+    return sysctlbyname("hw.memsize", &bytes, &size, NULL, 0) == 0 ? bytes : 0;
+#else
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     return pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 0;
-}
-
-llama4_status l4_path_join(const l4_allocator *a, const char *directory, const char *name, char **out, llama4_error *error)
-{
-    size_t n = strlen(directory), m = strlen(name);
-    char *path;
-    llama4_status status = l4_alloc(a, n + m + 2, 1, "a path", &path, error);
-    if (status)
-        return status;
-    memcpy(path, directory, n);
-    if (n && directory[n - 1] != '/')
-        path[n++] = '/';
-    memcpy(path + n, name, m + 1);
-    *out = path;
-    return LLAMA4_OK;
+#endif
 }
 
 llama4_status l4_writer_open(const l4_allocator *a, const char *path, l4_writer *out, llama4_error *error)

@@ -6,18 +6,15 @@
  */
 #include "base/pool.h"
 
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
-
 #include "base/cpu.h"
+#include "base/thread.h"
 
 #define STACK_BYTES (512 * 1024)
 #define CLOSED UINT32_MAX /* in the place of the next piece */
 
 typedef struct worker {
     l4_pool *pool;
-    pthread_t thread;
+    l4_thread thread;
     int index;
 } worker;
 
@@ -35,8 +32,8 @@ struct l4_pool {
     _Alignas(64) atomic_uint_fast32_t unfinished; /* pieces */
     _Alignas(64) atomic_int sleepers;
     atomic_int caller_sleeps, quit;
-    pthread_mutex_t mutex;
-    pthread_cond_t wake, done;
+    l4_mutex mutex;
+    l4_cond wake, done;
     worker workers[L4_MAX_THREADS];
 };
 
@@ -67,15 +64,15 @@ static void work(l4_pool *pool, uint32_t job, int index)
         if (!atomic_load_explicit(pool->cancel, memory_order_relaxed))
             fn(task, begin, n - begin < grain ? n : begin + grain, index);
         if (atomic_fetch_sub(&pool->unfinished, 1) == 1 && atomic_load(&pool->caller_sleeps)) {
-            pthread_mutex_lock(&pool->mutex);
-            pthread_cond_signal(&pool->done);
-            pthread_mutex_unlock(&pool->mutex);
+            l4_mutex_lock(&pool->mutex);
+            l4_cond_signal(&pool->done);
+            l4_mutex_unlock(&pool->mutex);
         }
         ticket = atomic_load_explicit(&pool->ticket, memory_order_acquire);
     }
 }
 
-static void *worker_main(void *argument)
+static void worker_main(void *argument)
 {
     worker *self = argument;
     l4_pool *pool = self->pool;
@@ -87,15 +84,15 @@ static void *worker_main(void *argument)
             job = (uint32_t)(atomic_load_explicit(&pool->ticket, memory_order_acquire) >> 32);
         }
         if (job == seen) {
-            pthread_mutex_lock(&pool->mutex);
+            l4_mutex_lock(&pool->mutex);
             atomic_fetch_add(&pool->sleepers, 1);
             while ((job = (uint32_t)(atomic_load(&pool->ticket) >> 32)) == seen && !atomic_load(&pool->quit))
-                pthread_cond_wait(&pool->wake, &pool->mutex);
+                l4_cond_wait(&pool->wake, &pool->mutex);
             atomic_fetch_sub(&pool->sleepers, 1);
-            pthread_mutex_unlock(&pool->mutex);
+            l4_mutex_unlock(&pool->mutex);
         }
         if (atomic_load(&pool->quit))
-            return NULL;
+            return;
         work(pool, job, self->index);
         seen = job;
     }
@@ -103,22 +100,13 @@ static void *worker_main(void *argument)
 
 static int start_threads(l4_pool *pool)
 {
-    pthread_attr_t attributes;
-    sigset_t all, old;
-    if (pthread_attr_init(&attributes))
-        return 0;
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    sigfillset(&all); /* the host's signals are for the host's threads */
-    pthread_sigmask(SIG_SETMASK, &all, &old);
     int fine = 1;
     for (int i = 1; i < pool->threads && fine; i++) {
         pool->workers[i].pool = pool;
         pool->workers[i].index = i;
-        fine = pthread_create(&pool->workers[i].thread, &attributes, worker_main, &pool->workers[i]) == 0;
+        fine = l4_thread_start(&pool->workers[i].thread, STACK_BYTES, worker_main, &pool->workers[i]);
         pool->started += fine;
     }
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    pthread_attr_destroy(&attributes);
     return fine;
 }
 
@@ -133,14 +121,14 @@ llama4_status l4_pool_create(const l4_allocator *a, int threads, const atomic_in
     pool->threads = threads;
     /* Spinning pays only while every thread has a processor of its own. About 20 microseconds. */
     pool->spin = threads <= l4_cpu_count() ? 2000 : 0;
-    int mutex = pthread_mutex_init(&pool->mutex, NULL) == 0;
-    int wake = mutex && pthread_cond_init(&pool->wake, NULL) == 0;
-    int done = wake && pthread_cond_init(&pool->done, NULL) == 0;
+    int mutex = l4_mutex_init(&pool->mutex);
+    int wake = mutex && l4_cond_init(&pool->wake);
+    int done = wake && l4_cond_init(&pool->done);
     if (!done) {
         if (wake)
-            pthread_cond_destroy(&pool->wake);
+            l4_cond_destroy(&pool->wake);
         if (mutex)
-            pthread_mutex_destroy(&pool->mutex);
+            l4_mutex_destroy(&pool->mutex);
         l4_free(a, pool);
         return l4_fail(error, LLAMA4_ERR_SYSTEM, "the system gives no mutex for the thread pool");
     }
@@ -157,17 +145,17 @@ void l4_pool_destroy(l4_pool *pool)
 {
     if (!pool)
         return;
-    pthread_mutex_lock(&pool->mutex);
+    l4_mutex_lock(&pool->mutex);
     atomic_store(&pool->quit, 1);
     /* A new job number ends the spinning, too; it has no pieces. */
     atomic_store(&pool->ticket, ((atomic_load(&pool->ticket) >> 32) + 1) << 32 | CLOSED);
-    pthread_cond_broadcast(&pool->wake);
-    pthread_mutex_unlock(&pool->mutex);
+    l4_cond_broadcast(&pool->wake);
+    l4_mutex_unlock(&pool->mutex);
     for (int i = 1; i <= pool->started; i++)
-        pthread_join(pool->workers[i].thread, NULL);
-    pthread_cond_destroy(&pool->done);
-    pthread_cond_destroy(&pool->wake);
-    pthread_mutex_destroy(&pool->mutex);
+        l4_thread_join(&pool->workers[i].thread);
+    l4_cond_destroy(&pool->done);
+    l4_cond_destroy(&pool->wake);
+    l4_mutex_destroy(&pool->mutex);
     l4_free(pool->allocator, pool);
 }
 
@@ -183,12 +171,12 @@ static void wait_for_pieces(l4_pool *pool)
             return;
         pause_cpu();
     }
-    pthread_mutex_lock(&pool->mutex);
+    l4_mutex_lock(&pool->mutex);
     atomic_store(&pool->caller_sleeps, 1);
     while (atomic_load(&pool->unfinished))
-        pthread_cond_wait(&pool->done, &pool->mutex);
+        l4_cond_wait(&pool->done, &pool->mutex);
     atomic_store(&pool->caller_sleeps, 0);
-    pthread_mutex_unlock(&pool->mutex);
+    l4_mutex_unlock(&pool->mutex);
 }
 
 void l4_pool_run(l4_pool *pool, l4_task_fn fn, void *task, size_t n, size_t grain)
@@ -212,9 +200,9 @@ void l4_pool_run(l4_pool *pool, l4_task_fn fn, void *task, size_t n, size_t grai
     atomic_store(&pool->unfinished, (uint32_t)pieces);
     atomic_store(&pool->ticket, (uint_fast64_t)job << 32);
     if (atomic_load(&pool->sleepers)) {
-        pthread_mutex_lock(&pool->mutex);
-        pthread_cond_broadcast(&pool->wake);
-        pthread_mutex_unlock(&pool->mutex);
+        l4_mutex_lock(&pool->mutex);
+        l4_cond_broadcast(&pool->wake);
+        l4_mutex_unlock(&pool->mutex);
     }
     work(pool, job, 0);
     wait_for_pieces(pool);

@@ -56,7 +56,7 @@ static llama4_status next_token(const loop *l, size_t item, int32_t *token, cons
 static int is_stop(const loop *l, int32_t token)
 {
     return l->vocab && !(l->params->flags & LLAMA4_GENERATE_IGNORE_STOP) &&
-           (llama4_vocab_token_flags(l->vocab, token) & LLAMA4_TOKEN_STOP);
+           (l4_vocab_flags(l->vocab, token) & LLAMA4_TOKEN_STOP);
 }
 
 /* Reports a token; returns a LLAMA4_STOPPED_ value if it was the last, else 0. */
