@@ -259,7 +259,7 @@ static int by_weight(const void *a, const void *b)
 
 TEST(top_p_agrees_with_a_sort)
 {
-    enum { N = 3000 };
+    enum { N = 400 };
     static double w[N];
     static int32_t order[N];
     static unsigned char stays[N];

@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""Write the seeds of fuzz_model to corpus/model: whole Llama 4 models of a few kilobytes, random weights, as GGUF.
+
+Each seed is a GGUF file with four bytes behind it that fuzz_model reads: see fuzz_model.c. The same bytes come out every time.
+"""
+import pathlib
+import random
+import struct
+
+F32, F16, Q4_0, Q8_0, BF16 = 0, 1, 2, 8, 30
+U32, I32, FLOAT, BOOL, STRING, ARRAY, U64 = 4, 5, 6, 7, 8, 9, 10
+ALIGNMENT = 32
+rnd = random.Random(4)
+
+
+def text(s):
+    b = s.encode() if isinstance(s, str) else s
+    return struct.pack("<Q", len(b)) + b
+
+
+def value(kind, v):
+    if kind == STRING:
+        return text(v)
+    if kind == ARRAY:
+        inner, items = v
+        return struct.pack("<IQ", inner, len(items)) + b"".join(value(inner, x) for x in items)
+    return struct.pack({U32: "<I", I32: "<i", FLOAT: "<f", BOOL: "<B", U64: "<Q"}[kind], v)
+
+
+def half(x):
+    return struct.pack("<e", x)
+
+
+def row(kind, n):
+    """n random numbers of a type."""
+    if kind == F32:
+        return b"".join(struct.pack("<f", rnd.gauss(0, 0.3)) for _ in range(n))
+    if kind == F16:
+        return b"".join(half(rnd.gauss(0, 0.3)) for _ in range(n))
+    if kind == BF16:
+        return b"".join(struct.pack("<f", rnd.gauss(0, 0.3))[2:] for _ in range(n))
+    out = b""
+    for _ in range(n // 32):
+        out += half(0.004 if kind == Q8_0 else 0.05) + bytes(rnd.randrange(256) for _ in range(32 if kind == Q8_0 else 16))
+    return out
+
+
+def byte_names():
+    """The 256 names of bytes in byte-level vocabularies."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    names = {b: chr(b) for b in plain}
+    for b in range(256):
+        if b not in names:
+            names[b] = chr(256 + len(names) - len(plain))
+    return [names[b] for b in range(256)]
+
+
+def vocabulary():
+    tokens = byte_names()
+    merges = ["h e", "l l", "he ll", "hell o", "Ġ w", "o r", "Ġw or", "l d", "Ġwor ld"]
+    tokens += [m.replace(" ", "") for m in merges]
+    special = ["<|begin_of_text|>", "<|end_of_text|>", "<|header_start|>", "<|header_end|>", "<|eom|>", "<|eot|>", "<|python_start|>", "<|python_end|>",
+               "<|finetune_right_pad|>"]
+    kinds = [1] * len(tokens) + [3] * len(special)
+    tokens += special
+    return tokens, kinds, merges
+
+
+def model(version, kind, layers, experts, step, nope, chunk, qk_norm, with_vocabulary, dim=32, ff=32, heads=2, kv=1, d=16, temperature=0.1):
+    tokens, kinds, merges = vocabulary() if with_vocabulary else ([], [], [])
+    rows = len(tokens) or 40
+    keys = [("general.architecture", STRING, "llama4"), ("general.name", STRING, "seed"), ("llama4.block_count", U32, layers),
+            ("llama4.context_length", U32, 64), ("llama4.embedding_length", U32, dim), ("llama4.feed_forward_length", U32, ff),
+            ("llama4.attention.head_count", U32, heads), ("llama4.attention.head_count_kv", U32, kv), ("llama4.attention.key_length", U32, d),
+            ("llama4.attention.value_length", U32, d), ("llama4.rope.dimension_count", U32, d), ("llama4.rope.freq_base", FLOAT, 500000.0),
+            ("llama4.attention.layer_norm_rms_epsilon", FLOAT, 1e-5), ("llama4.vocab_size", U32, rows),
+            ("llama4.attention.chunk_size", U32, chunk), ("llama4.attention.nope_interval", U32, nope),
+            ("llama4.attention.temperature_scale", FLOAT, temperature), ("llama4.attention.temperature_length", U32, 4),
+            ("llama4.attention.qk_norm", BOOL, qk_norm)]
+    if experts:
+        keys += [("llama4.expert_count", U32, experts), ("llama4.expert_used_count", U32, 1), ("llama4.expert_feed_forward_length", U32, ff),
+                 ("llama4.interleave_moe_layer_step", U32, step)]
+    if with_vocabulary:
+        at = {t: i for i, t in enumerate(tokens)}
+        keys += [("tokenizer.ggml.model", STRING, "gpt2"), ("tokenizer.ggml.pre", STRING, "llama4"), ("tokenizer.ggml.tokens", ARRAY, (STRING, tokens)),
+                 ("tokenizer.ggml.token_type", ARRAY, (I32, kinds)), ("tokenizer.ggml.merges", ARRAY, (STRING, merges)),
+                 ("tokenizer.ggml.bos_token_id", U32, at["<|begin_of_text|>"]), ("tokenizer.ggml.eos_token_id", U32, at["<|eot|>"])]
+    else:
+        keys += [("tokenizer.ggml.model", STRING, "no_vocab")]
+    tensors = [("token_embd.weight", kind, [dim, rows]), ("output_norm.weight", F32, [dim]), ("output.weight", kind, [dim, rows])]
+    for i in range(layers):
+        b = f"blk.{i}."
+        tensors += [(b + "attn_norm.weight", F32, [dim]), (b + "attn_q.weight", kind, [dim, heads * d]), (b + "attn_k.weight", kind, [dim, kv * d]),
+                    (b + "attn_v.weight", kind, [dim, kv * d]), (b + "attn_output.weight", kind, [heads * d, dim]), (b + "ffn_norm.weight", F32, [dim])]
+        if experts and (i + 1) % step == 0:
+            tensors += [(b + "ffn_gate_inp.weight", F32, [dim, experts])]
+            tensors += [(b + f"ffn_{m}_exps.weight", kind, [dim, ff, experts] if m != "down" else [ff, dim, experts]) for m in ("gate", "up", "down")]
+            tensors += [(b + f"ffn_{m}_shexp.weight", kind, [dim, ff] if m != "down" else [ff, dim]) for m in ("gate", "up", "down")]
+        else:
+            tensors += [(b + f"ffn_{m}.weight", kind, [dim, ff] if m != "down" else [ff, dim]) for m in ("gate", "up", "down")]
+    head = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(keys))
+    for name, k, v in keys:
+        head += text(name) + struct.pack("<I", k) + value(k, v)
+    body = b""
+    for name, k, dims in tensors:
+        body += b"\0" * (-len(body) % ALIGNMENT)
+        head += text(name) + struct.pack("<I", len(dims)) + b"".join(struct.pack("<Q", x) for x in dims) + struct.pack("<IQ", k, len(body))
+        n = 1
+        for x in dims[1:]:
+            n *= x
+        body += b"".join(row(k, dims[0]) for _ in range(n))
+    return head + b"\0" * (-len(head) % ALIGNMENT) + body
+
+
+def main():
+    out = pathlib.Path(__file__).resolve().parent / "corpus/model"
+    out.mkdir(parents=True, exist_ok=True)
+    seeds = {
+        "mixture-q4_0": (model(3, Q4_0, 2, 2, 1, 2, 4, 1, False), (0, 0, 6, 0)),
+        "mixture-q8_0-v2": (model(2, Q8_0, 2, 2, 2, 2, 4, 0, False), (0, 0, 9, 1)),
+        "dense-f16": (model(3, F16, 1, 0, 1, 0, 0, 0, False, temperature=0.0), (0, 0, 3, 2)),
+        "dense-bf16": (model(3, BF16, 1, 0, 1, 0, 4, 0, False), (0, 0, 5, 0)),
+        "dense-f32": (model(3, F32, 1, 0, 1, 1, 4, 0, False), (0, 0, 5, 3)),
+        "vocabulary-q4_0": (model(3, Q4_0, 1, 0, 1, 0, 4, 0, True), (0, 0, 5, 4)),
+        "failing-7": (model(3, Q4_0, 1, 2, 1, 0, 4, 1, False), (7, 0, 5, 0)),
+        "failing-20": (model(3, Q4_0, 1, 0, 1, 0, 4, 0, True), (20, 0, 5, 4)),
+    }
+    for name, (data, options) in seeds.items():
+        (out / name).write_bytes(data + bytes(options))
+        print(name, len(data) + 4)
+
+
+if __name__ == "__main__":
+    main()

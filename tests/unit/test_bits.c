@@ -1,0 +1,283 @@
+/* The same bits everywhere: hashes of whole rows of logits, of every kernel, of the elementary functions and of sampled text, against
+ * numbers that were written down once. Every instruction set, compiler and system has to meet the same ones, so one machine's run says
+ * what all others give. A change of these numbers is a change of every user's answers: it needs a reason, and a line in CHANGELOG.md. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/cpu.h"
+#include "base/half.h"
+#include "base/math.h"
+#include "check.h"
+#include "kernels/encode.h"
+#include "kernels/kernels.h"
+#include "support.h"
+
+#define TOKENS 200 /* at most */
+
+/* FNV-1a over little-endian bytes. */
+static uint64_t hash_u64(uint64_t hash, uint64_t value, int bytes)
+{
+    for (int i = 0; i < bytes; i++)
+        hash = (hash ^ (value >> 8 * i & 0xff)) * 0x100000001b3u;
+    return hash;
+}
+
+static uint64_t hash_floats(uint64_t hash, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        hash = hash_u64(hash, l4_f32_bits(x[i]), 4);
+    return hash;
+}
+
+#define HASH_START 0xcbf29ce484222325u
+
+static void check_hash(uint64_t got, uint64_t want, const char *what)
+{
+    if (!CHECK(got == want))
+        printf("  %s: 0x%016llxu, not 0x%016llxu\n", what, (unsigned long long)got, (unsigned long long)want);
+}
+
+static const char *const level_names[] = {"generic", "AVX2", "AVX-512"};
+static const int32_t levels[] = {LLAMA4_CPU_GENERIC, LLAMA4_CPU_AVX2, LLAMA4_CPU_AVX512};
+
+/* ---- logits ---- */
+
+static const struct {
+    const char *name, *path;
+    int32_t tokens;
+    uint64_t f16, f32; /* by the type of keys and values */
+} models[] = {
+    {"scout", SCOUT, 80, 0x831f2fcd6fb4db15u, 0x89c521c5331211b3u},
+    {"maverick", MAVERICK, 80, 0x392f94e14493b3dcu, 0xda84329cb1a2ba6du},
+    {"dense", DENSE, 80, 0x92a4e9c5c910d02cu, 0xe330fbfe0140d3ceu},
+    {"scout_long", LONG, 80, 0x23d8c80ddd9f91cbu, 0xe55e03911a1a699bu},
+    {"llama4-tiny", TINY, TOKENS, 0x6bd481d87de4b43du, 0xf0ed52f16074b4e8u},
+};
+
+static void check_logits(llama4_model *model, size_t m, int32_t threads, int32_t kv_type)
+{
+    llama4_error error = LLAMA4_ERROR_INIT;
+    size_t vocabulary = (size_t)model_info(model).vocab_size, n = (size_t)models[m].tokens, first = n - 8;
+    int32_t ids[TOKENS];
+    float *rows = malloc(n * vocabulary * sizeof *rows);
+    llama4_context *c = open_context(model, threads, kv_type);
+    make_ids(ids, n, 4, (int32_t)vocabulary);
+    /* Most of it at once, the rest token by token: prefill and decode. */
+    if (CHECK(rows && c) && CHECK_STATUS(decode_ids(c, 0, ids, first, 0, rows, vocabulary, &error), LLAMA4_OK, error) &&
+        CHECK_STATUS(decode_ids(c, 0, ids + first, n - first, 1, rows + first * vocabulary, vocabulary, &error), LLAMA4_OK, error)) {
+        char what[80];
+        snprintf(what, sizeof what, "%s, keys and values in %s", models[m].name, kv_type == LLAMA4_KV_F16 ? "F16" : "F32");
+        check_hash(hash_floats(HASH_START, rows, n * vocabulary), kv_type == LLAMA4_KV_F16 ? models[m].f16 : models[m].f32, what);
+    }
+    llama4_context_release(c);
+    free(rows);
+}
+
+static void logits_of(int level)
+{
+    llama4_model_params params = {.struct_size = sizeof params, .cpu_level = levels[level]};
+    for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
+        llama4_model *model = open_model(models[m].path, &params);
+        llama4_context *c = model ? open_context(model, 1, 0) : NULL;
+        llama4_context_info info = {.struct_size = sizeof info};
+        int here = CHECK(c != NULL) && CHECK_STATUS0(llama4_context_get_info(c, &info, NULL), LLAMA4_OK) && info.cpu_level == levels[level];
+        llama4_context_release(c);
+        if (here) {
+            check_logits(model, m, 1, LLAMA4_KV_F16);
+            check_logits(model, m, 2, LLAMA4_KV_F32);
+        }
+        llama4_model_release(model);
+        if (c && !here)
+            SKIP("this machine lacks the instruction set");
+    }
+}
+
+TEST(logits_generic)
+{
+    logits_of(0);
+}
+
+TEST(logits_avx2)
+{
+    logits_of(1);
+}
+
+TEST(logits_avx512)
+{
+    logits_of(2);
+}
+
+/* ---- kernels ---- */
+
+#define N 416 /* 13 blocks of 32 */
+
+static float uniform(uint64_t *state)
+{
+    return (float)(int32_t)(next_random(state) >> 7) * 0x1p-23f - 1.0f; /* -1 .. 1, exact */
+}
+
+static const struct {
+    uint32_t type;
+    uint64_t hash;
+} types[] = {
+    {LLAMA4_TYPE_F32, 0x45924b8c11d46a77u},
+    {LLAMA4_TYPE_F16, 0x0dd2ea1be80351ebu},
+    {LLAMA4_TYPE_BF16, 0x1bde80e03d46367cu},
+    {LLAMA4_TYPE_Q8_0, 0xae372099877af8deu},
+    {LLAMA4_TYPE_Q4_0, 0xca80f9f1413f795eu},
+};
+
+/* Encodes, decodes and multiplies rows of every length that the type allows. */
+static uint64_t hash_type(const l4_kernels *k, uint32_t type)
+{
+    uint64_t hash = HASH_START, state = type + 1;
+    float x[N], y[N], sums[64] = {0};
+    uint8_t row[N * 4 + 64] = {0};
+    size_t step = type == LLAMA4_TYPE_Q8_0 || type == LLAMA4_TYPE_Q4_0 ? 32 : 1;
+    for (size_t n = step; n <= N; n += step) {
+        for (size_t i = 0; i < n; i++)
+            x[i] = uniform(&state) * (i % 7 ? 1.0f : 0x1p-17f), y[i] = uniform(&state);
+        if (!CHECK(l4_encode_row(type, x, n, row)))
+            return 0;
+        k->decode[type](row, n, x);
+        hash = hash_floats(hash, x, n);
+        float dot = k->dot[type](row, y, n);
+        hash = hash_floats(hash, &dot, 1);
+    }
+    if (k->columns[type]) {
+        size_t size = type == LLAMA4_TYPE_F32 ? 4 : 2;
+        for (size_t rows = 1; rows <= 64; rows++) {
+            k->columns[type](row, size, N - 64, y, sums, rows); /* columns that overlap: any bytes will do */
+            hash = hash_floats(hash, sums, rows);
+        }
+    }
+    return hash;
+}
+
+#define OTHERS 0xb8c63583ea396a6du
+#define ELEMENTARY 0x5b8682c73d226658u
+#define SAMPLED 0x354a95bafa33a337u
+
+static uint64_t hash_others(const l4_kernels *k)
+{
+    uint64_t hash = HASH_START, state = 77;
+    float x[N], y[N], z[N], out[L4_ATTENTION_BLOCK], product[8 * 16];
+    uint8_t kv[N * 4];
+    for (size_t n = 1; n <= N; n += 5) {
+        for (size_t i = 0; i < n; i++)
+            x[i] = 20.0f * uniform(&state), y[i] = 90.0f * uniform(&state), z[i] = uniform(&state);
+        float sum = k->sum_squares(x, n);
+        k->scale(x, sum, z, x, n);
+        k->add(x, z, n);
+        k->silu_mul(y, x, n);
+        hash = hash_floats(hash_floats(hash_floats(hash, &sum, 1), x, n), y, n);
+        for (int s = 0; s < L4_KV_SLOTS; s++) {
+            k->kv_store[s](z, kv, n);
+            k->kv_load[s](kv, x, n);
+            hash = hash_floats(hash, x, n);
+        }
+        size_t d = n / 13 + 1, keys = n / d; /* 1 .. 13 */
+        float max = -INFINITY, total = 0.0f;
+        k->scores(z, x, keys, d, 3.0f, out);
+        hash = hash_floats(hash, out, keys);
+        k->softmax_step(out, keys, &max, &total);
+        float shrink = k->softmax_step(out, keys, &max, &total);
+        k->accumulate(z, shrink, out, x, keys, d);
+        hash = hash_floats(hash_floats(hash, out, keys), z, d);
+        hash = hash_floats(hash_floats(hash, &max, 1), &total, 1);
+        size_t tokens = keys < 8 ? keys : 8;
+        k->tile(x, d, keys, y, d, tokens, d, product, 16);
+        for (size_t t = 0; t < tokens; t++)
+            hash = hash_floats(hash, product + 16 * t, keys);
+    }
+    return hash;
+}
+
+static void kernels_of(int level)
+{
+    l4_kernels k;
+    char what[64];
+    l4_kernels_init(&k, levels[level]);
+    if (k.level != levels[level] || l4_cpu_level(levels[level]) != levels[level])
+        SKIP("this machine, or this build, lacks the instruction set");
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        snprintf(what, sizeof what, "%s, type %u", level_names[level], (unsigned)types[i].type);
+        check_hash(hash_type(&k, types[i].type), types[i].hash, what);
+    }
+    snprintf(what, sizeof what, "%s, OTHERS", level_names[level]);
+    check_hash(hash_others(&k), OTHERS, what);
+}
+
+TEST(kernels_generic)
+{
+    kernels_of(0);
+}
+
+TEST(kernels_avx2)
+{
+    kernels_of(1);
+}
+
+TEST(kernels_avx512)
+{
+    kernels_of(2);
+}
+
+/* ---- elementary functions ---- */
+
+static uint64_t hash_double(uint64_t hash, double d)
+{
+    uint64_t bits;
+    memcpy(&bits, &d, sizeof bits);
+    return hash_u64(hash, bits, 8);
+}
+
+TEST(elementary_functions)
+{
+    uint64_t hash = HASH_START;
+    for (int i = -4000; i <= 4000; i++) {
+        double x = i * 0.1875, sine, cosine; /* -750 .. 750: from underflow to overflow */
+        l4_sincos(x * x * (i < 0 ? -11.0 : 11.0), &sine, &cosine);
+        hash = hash_double(hash_double(hash_double(hash, l4_exp(x)), sine), cosine);
+        if (i > 0)
+            hash = hash_double(hash_double(hash, l4_ln(x)), l4_pow(x, -0.0625 * (i % 50)));
+    }
+    check_hash(hash, ELEMENTARY, "ELEMENTARY");
+}
+
+/* ---- sampled text ---- */
+
+static int32_t add_token(void *user, int32_t token, const char *text, size_t length)
+{
+    uint64_t *hash = user;
+    if (token >= 0)
+        *hash = hash_u64(*hash, (uint32_t)token, 4);
+    for (size_t i = 0; i < length; i++)
+        *hash = hash_u64(*hash, (unsigned char)text[i], 1);
+    return 0;
+}
+
+TEST(sampled_text)
+{
+    llama4_error e = LLAMA4_ERROR_INIT;
+    llama4_model *model = open_model(TINY, NULL);
+    llama4_context *c = model ? open_context(model, 2, 0) : NULL;
+    llama4_sampler *sampler = NULL;
+    int32_t prompt[12];
+    uint64_t hash = HASH_START;
+    make_ids(prompt, 12, 9, 1500);
+    if (CHECK(c != NULL) && CHECK_STATUS(llama4_sampler_create(model, 20250405, &sampler, &e), LLAMA4_OK, e) &&
+        CHECK_STATUS(llama4_sampler_add_temperature(sampler, 1.25f, &e), LLAMA4_OK, e) &&
+        CHECK_STATUS(llama4_sampler_add_top_k(sampler, 200, &e), LLAMA4_OK, e) &&
+        CHECK_STATUS(llama4_sampler_add_top_p(sampler, 0.95f, &e), LLAMA4_OK, e)) {
+        llama4_generate_params p = {.struct_size = sizeof p, .flags = LLAMA4_GENERATE_IGNORE_STOP, .max_tokens = 150, .sampler = sampler};
+        CHECK_STATUS(llama4_context_generate(c, 0, prompt, 12, &p, add_token, &hash, NULL, &e), LLAMA4_OK, e);
+        check_hash(hash, SAMPLED, "SAMPLED");
+    }
+    llama4_sampler_release(sampler);
+    llama4_context_release(c);
+    llama4_model_release(model);
+}
+
+TEST_MAIN(T(logits_generic), T(logits_avx2), T(logits_avx512), T(kernels_generic), T(kernels_avx2), T(kernels_avx512), T(elementary_functions),
+          T(sampled_text))
