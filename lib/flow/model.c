@@ -62,8 +62,7 @@ static llama4_status open_directory(opening *o, const char *path, llama4_error *
         return status;
     m->archive = &m->safetensors;
     snprintf(m->format, sizeof m->format, "safetensors");
-    m->has_vocabulary = l4_vocab_in_directory(&m->allocator, path);
-    return LLAMA4_OK;
+    return l4_vocab_in_directory(&m->allocator, path, &m->has_vocabulary, error);
 }
 
 static llama4_status bind(opening *o, llama4_error *error)

@@ -34,8 +34,8 @@ int32_t l4_vocab_size(const llama4_vocab *v);
 uint32_t l4_vocab_flags(const llama4_vocab *v, int32_t id); /* LLAMA4_TOKEN_ bits; 0 out of range */
 int32_t l4_vocab_find(const llama4_vocab *v, const void *bytes, size_t length); /* see llama4_vocab_find */
 
-/* 1 if the directory holds a vocabulary, 0 if not. */
-int l4_vocab_in_directory(const l4_allocator *a, const char *path);
+/* *found: 1 if the directory holds a vocabulary, 0 if not. */
+llama4_status l4_vocab_in_directory(const l4_allocator *a, const char *path, int *found, llama4_error *error);
 
 /* Widens the vocabulary to n ids with holes (LLAMA4_TOKEN_UNUSED) if it has fewer; used where a model's output is wider than its
  * vocabulary. */

@@ -22,13 +22,15 @@ static llama4_status find_file(const l4_allocator *a, const char *directory, cha
     return LLAMA4_OK;
 }
 
-int l4_vocab_in_directory(const l4_allocator *a, const char *path)
+llama4_status l4_vocab_in_directory(const l4_allocator *a, const char *path, int *found, llama4_error *error)
 {
     char *file;
-    if (find_file(a, path, &file, NULL) || !file)
-        return 0;
+    llama4_status status = find_file(a, path, &file, error);
+    if (status)
+        return status;
+    *found = file != NULL;
     l4_free(a, file);
-    return 1;
+    return LLAMA4_OK;
 }
 
 static llama4_status open_gguf(const l4_allocator *a, const l4_log *log, const char *path, llama4_vocab **out,
