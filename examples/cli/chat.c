@@ -144,7 +144,8 @@ static void talk(conversation *c)
     buffer line = {0};
     int again = 0; /* Ctrl-C was the last thing that was typed */
     while (!out_failed()) {
-        interrupt_clear();
+        if (!again) /* a second Ctrl-C may have come since the first was answered */
+            interrupt_clear();
         if (c->terminal)
             fprintf(stderr, "> ");
         int got = read_line(&line);

@@ -431,9 +431,15 @@ class Terminal:
             self.seen += more
         self.seen = self.seen.split(text.encode(), 1)[1]
 
-    def status(self):
-        pid, self.pid = self.pid, 0
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    def status(self, seconds=60.0):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.pid = 0
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.01)
+        check(False, "the program does not end")
 
 
 @test
