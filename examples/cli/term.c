@@ -392,11 +392,14 @@ int read_line(buffer *out)
 
 double now(void)
 {
-    struct timespec t;
 #ifdef _WIN32
-    timespec_get(&t, TIME_UTC);
+    LARGE_INTEGER frequency, count;
+    QueryPerformanceFrequency(&frequency);
+    QueryPerformanceCounter(&count);
+    return (double)count.QuadPart / (double)frequency.QuadPart;
 #else
+    struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-#endif
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+#endif
 }

@@ -24,7 +24,7 @@ typedef struct v16 {
  * rounding that to float is then correct (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", 2008). */
 static inline float fma1(float a, float b, float c)
 {
-#if defined(__FP_FAST_FMAF) || defined(FP_FAST_FMAF)
+#if defined(__FP_FAST_FMAF) || defined(__ARM_FEATURE_FMA)
     return __builtin_fmaf(a, b, c);
 #else
     double p = (double)a * b, s = p + c, t = s - p, e = (p - (s - t)) + (c - t);

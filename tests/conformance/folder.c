@@ -191,18 +191,18 @@ static void run_cases(folder *f, const char *file, int lines)
     char *path = xprintf("%s/%s", f->path, file), *golden = xprintf("%s/golden.safetensors", f->path);
     case_list list;
     golden_tensors g = {.open = 0};
-    int wants_tensors = 0;
+    int wants_tensors = 0, readable = 1;
     if (cases_read(path, lines, &list, &error))
         report_failed(f->name, "%s", error.message);
     for (size_t i = 0; i < list.count; i++)
         wants_tensors |= list.data[i].logits && !list.data[i].has_picture;
     if (wants_tensors && tensors_open(golden, &g, &error)) {
         report_failed(f->name, "%s: %s", golden, error.message);
-        list.count = 0;
+        readable = 0;
     }
-    if (wants_tensors && list.count)
+    if (wants_tensors && readable)
         choose_frequencies(f, &list, &g);
-    for (size_t i = 0; i < list.count; i++) {
+    for (size_t i = 0; i < list.count && readable; i++) {
         char *name = lines ? xprintf("%s/%s:%zu", f->name, file, i + 1) : xprintf("%s/%zu", f->name, i);
         run_case(f, name, &list.data[i], &g);
         free(name);

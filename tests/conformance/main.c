@@ -23,8 +23,8 @@ static int wrong(const char *what, const char *argument)
 int main(int argc, char **argv)
 {
     options o = {0};
-    int first_folder = argc;
-    for (int i = 1; i < argc && first_folder == argc; i++) {
+    int n_folders = 0;
+    for (int i = 1; i < argc; i++) {
         const char *a = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (strcmp(a, "--help") == 0) {
             fputs(usage, stdout);
@@ -50,12 +50,12 @@ int main(int argc, char **argv)
         } else if (a[0] == '-')
             return wrong("unknown option", a);
         else
-            first_folder = i;
+            argv[n_folders++] = argv[i]; /* the arguments before it have been read */
     }
-    if (first_folder == argc)
+    if (!n_folders)
         return wrong("no folder given", "DIR");
     report_quiet(o.quiet);
-    for (int i = first_folder; i < argc; i++)
+    for (int i = 0; i < n_folders; i++)
         folder_run(argv[i], &o);
     return report_close();
 }

@@ -182,10 +182,17 @@ static void check_vectors(const l4_kernels *a, const l4_kernels *b, const char *
     report("scores, softmax_step, accumulate", level, attention);
 }
 
+/* Whether the C library's own fmaf rounds once: some go through a wider type and meet a tie that is none. */
+static int fmaf_works(void)
+{
+    volatile float a = 1.0f + 0x1p-12f, c = 0x1p-80f; /* a * a is half way between two floats */
+    return fmaf(a, a, c) == 1.0f + 0x1p-11f + 0x1p-23f;
+}
+
 /* Portable C itself: fused multiply-add against the C library, exp and silu against double. */
 static void check_reference(const l4_kernels *k)
 {
-    int fma_fine = 1, silu = 1, softmax = 1;
+    int fma_fine = 1, silu = 1, softmax = 1, works = fmaf_works();
     for (int i = 0; i < 300000; i++) {
         float a = l4_bits_f32(next() << 1 ^ next()), b = l4_bits_f32(next() << 1 ^ next()), c = l4_bits_f32(next() << 1 ^ next());
         if (i % 2)
@@ -195,7 +202,12 @@ static void check_reference(const l4_kernels *k)
         k->accumulate(&got, 1.0f, &a, &b, 1, 1);
         fma_fine &= same(&got, &expected, 1);
     }
-    report("fused multiply-add", "reference", fma_fine);
+    if (works) {
+        report("fused multiply-add", "reference", fma_fine);
+    } else {
+        printf("skipped reference fused multiply-add: the C library's fmaf rounds twice\n");
+        skipped++;
+    }
     for (float z = -95; z < 95; z += 0.0137f) {
         float g = z, u = 1.0f;
         k->silu_mul(&g, &u, 1);
