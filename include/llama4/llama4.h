@@ -24,7 +24,10 @@
  * - Handles may be released in any order, and NULL may be released.
  *
  * Comments use the annotations of GObject introspection: (nullable) may be NULL, (out) is written, (transfer full) passes
- * ownership to the caller, (transfer none) stays the library's, (array length=n) is an array of n elements.
+ * ownership to the caller (of a parameter that is read: to the library), (transfer none) stays where it is, (array
+ * length=n) is an array of n elements, with stride=s of elements s bytes apart. An array whose length is a capacity may
+ * be NULL when that is 0; user pointers may be NULL and are only passed on. bindings/README.md has the whole convention,
+ * from which the bindings to other languages are generated.
  */
 #ifndef LLAMA4_LLAMA4_H
 #define LLAMA4_LLAMA4_H
@@ -56,9 +59,11 @@ extern "C" {
  * with LLAMA4_VERSION_MAJOR and its siblings, which are those of the header. */
 LLAMA4_API uint32_t llama4_version(void);
 
+/** llama4_status: how a call ended: LLAMA4_OK or one of LLAMA4_ERR_. */
 typedef int32_t llama4_status;
 
-#define LLAMA4_OK 0
+/** LLAMA4_OK, LLAMA4_ERR_: (values): every llama4_status. New ones may come, always negative. */
+#define LLAMA4_OK 0                   /* done */
 #define LLAMA4_ERR_ARGUMENT (-1)      /* an argument is NULL, out of range or contradicts another */
 #define LLAMA4_ERR_MEMORY (-2)        /* the allocator returned NULL */
 #define LLAMA4_ERR_IO (-3)            /* a file cannot be opened, read or written */
@@ -73,7 +78,7 @@ typedef int32_t llama4_status;
 #define LLAMA4_ERR_STATE (-12)        /* the handle is not in a state that allows the call */
 
 /** llama4_status_name: a short constant English name such as "out of memory"; "unknown status" for other numbers.
- * Returns: (transfer none): valid for ever. */
+ * Returns: (transfer none): NUL-terminated, valid for ever. */
 LLAMA4_API const char *llama4_status_name(llama4_status status);
 
 /** llama4_error: what went wrong, in one sentence that names the file, tensor or argument. Owned by the caller, written
@@ -84,24 +89,28 @@ typedef struct llama4_error {
     char message[256];     /* NUL-terminated UTF-8 */
 } llama4_error;
 
+/** LLAMA4_ERROR_INIT: (initializer): what a fresh llama4_error starts from. */
 #define LLAMA4_ERROR_INIT {(uint32_t)sizeof(llama4_error), LLAMA4_OK, {0}}
 
 /* ---- Hooks ------------------------------------------------------------------------------------------------------ */
 
-/** llama4_allocate_fn: returns size bytes aligned to alignment (a power of two, at most 4096), or NULL. Called from the
- * thread that is inside a library call. size is never 0. Mapped files and thread stacks do not pass through it. */
+/** llama4_allocate_fn: returns @size bytes aligned to @alignment (a power of two, at most 4096), or NULL. Called from the
+ * thread that is inside a library call. @size is never 0. Mapped files and thread stacks do not pass through it.
+ * Returns: (nullable) (transfer full). */
 typedef void *(*llama4_allocate_fn)(void *user, size_t size, size_t alignment);
 
-/** llama4_release_fn: gives back what the matching llama4_allocate_fn returned. memory is never NULL. */
+/** llama4_release_fn: gives back what the matching llama4_allocate_fn returned.
+ * @memory: (transfer full): never NULL. */
 typedef void (*llama4_release_fn)(void *user, void *memory);
 
+/** LLAMA4_LOG_: (values): levels of llama4_log_fn. */
 #define LLAMA4_LOG_WARNING 1  /* the result may not be what you expect */
 #define LLAMA4_LOG_INFO 2     /* worth knowing once */
 
 /** llama4_log_fn: receives one finished line without a newline. */
 typedef void (*llama4_log_fn)(void *user, int32_t level, const char *message);
 
-/** llama4_progress_fn: fraction grows from 0 to 1. Return non-zero to cancel: the call then undoes what it did and
+/** llama4_progress_fn: @fraction grows from 0 to 1. Return non-zero to cancel: the call then undoes what it did and
  * returns LLAMA4_ERR_CANCELLED. */
 typedef int32_t (*llama4_progress_fn)(void *user, float fraction);
 
@@ -123,16 +132,20 @@ typedef struct llama4_model_params {
     int32_t reserved;             /* 0 */
 } llama4_model_params;
 
+/** LLAMA4_MODEL_: (flags): of llama4_model_params. */
 #define LLAMA4_MODEL_HEADER_ONLY 1u /* read shapes and names only: no weights, no vocabulary; for llama4_model_get_info */
 
-#define LLAMA4_CPU_AUTO 0
+/** LLAMA4_CPU_: (values): instruction sets, for the cpu_level of llama4_model_params and llama4_context_info. */
+#define LLAMA4_CPU_AUTO 0    /* whatever this machine has */
 #define LLAMA4_CPU_GENERIC 1 /* portable C; every level gives the same bits */
 #define LLAMA4_CPU_AVX2 16   /* x86-64 with AVX2, FMA and F16C */
 #define LLAMA4_CPU_AVX512 32 /* x86-64 with AVX-512 F, BW, DQ and VL */
 
-/** llama4_model_params_init: fills the defaults. @size is sizeof(llama4_model_params) of the caller's header. */
+/** llama4_model_params_init: fills the defaults. @size is sizeof(llama4_model_params) of the caller's header.
+ * @params: (out). */
 LLAMA4_API llama4_status llama4_model_params_init(llama4_model_params *params, size_t size);
 
+/** llama4_vocab: a vocabulary: immutable, counted, shared by any number of threads. */
 typedef struct llama4_vocab llama4_vocab;
 
 /** llama4_vocab_open: a vocabulary alone, from a GGUF file, a tokenizer.json, a tiktoken tokenizer.model, or a directory
@@ -145,17 +158,19 @@ LLAMA4_API llama4_status llama4_vocab_open(const char *path, const llama4_model_
 /** llama4_vocab_ref: one more owner. Returns: (transfer full): @vocab. */
 LLAMA4_API llama4_vocab *llama4_vocab_ref(llama4_vocab *vocab);
 
-/** llama4_vocab_release: @vocab: (nullable) (transfer full): one owner less. */
+/** llama4_vocab_release: one owner less. @vocab: (nullable) (transfer full). */
 LLAMA4_API void llama4_vocab_release(llama4_vocab *vocab);
 
 /** llama4_vocab_get_size: number of token ids, special ones included; ids are 0 .. size - 1. Returns 0 for NULL. */
 LLAMA4_API int32_t llama4_vocab_get_size(const llama4_vocab *vocab);
 
 /** llama4_vocab_find: the id of the token whose bytes (or, for a special token, whose name, such as "<|eot|>") are exactly
- * @bytes, or -1. */
+ * @bytes, or -1.
+ * @bytes: (array length=length): any bytes. */
 LLAMA4_API int32_t llama4_vocab_find(const llama4_vocab *vocab, const char *bytes, size_t length);
 
-#define LLAMA4_TOKEN_ORDINARY 0u
+/** LLAMA4_TOKEN_: (flags): what kind of token an id is. */
+#define LLAMA4_TOKEN_ORDINARY 0u /* text, or a part of it */
 #define LLAMA4_TOKEN_SPECIAL 1u /* never produced from user text, and invisible in detokenised text */
 #define LLAMA4_TOKEN_STOP 2u    /* generation ends here: end_of_text, eom, eot */
 #define LLAMA4_TOKEN_UNUSED 4u  /* a hole in the vocabulary */
@@ -163,13 +178,15 @@ LLAMA4_API int32_t llama4_vocab_find(const llama4_vocab *vocab, const char *byte
 /** llama4_vocab_token_flags: LLAMA4_TOKEN_ bits of an id; 0 for ids out of range. */
 LLAMA4_API uint32_t llama4_vocab_token_flags(const llama4_vocab *vocab, int32_t token);
 
-/** llama4_vocab_token_bytes: the bytes that a token stands for (any bytes: a token may hold part of a code point), or a special token's name.
+/** llama4_vocab_token_bytes: the bytes that a token stands for (any bytes: a token may hold part of a code point), or a
+ * special token's name.
  * @bytes: (out) (array length=capacity): not NUL-terminated.
  * @count: (out): bytes needed. */
 LLAMA4_API llama4_status llama4_vocab_token_bytes(const llama4_vocab *vocab, int32_t token, char *bytes, size_t capacity,
                                                   size_t *count, llama4_error *error);
 
-#define LLAMA4_TOKENIZE_PLAIN 0u
+/** LLAMA4_TOKENIZE_: (flags): of llama4_vocab_tokenize. */
+#define LLAMA4_TOKENIZE_PLAIN 0u    /* the text and nothing else */
 #define LLAMA4_TOKENIZE_BOS 1u      /* put <|begin_of_text|> first */
 #define LLAMA4_TOKENIZE_SPECIAL 2u  /* recognise names of special tokens in the text: never for text of users */
 
@@ -180,9 +197,12 @@ LLAMA4_API llama4_status llama4_vocab_token_bytes(const llama4_vocab *vocab, int
 LLAMA4_API llama4_status llama4_vocab_tokenize(const llama4_vocab *vocab, const char *text, size_t length, uint32_t flags,
                                                int32_t *tokens, size_t capacity, size_t *count, llama4_error *error);
 
+/** LLAMA4_DETOKENIZE_: (flags): of llama4_vocab_detokenize and llama4_detokenizer_create. */
 #define LLAMA4_DETOKENIZE_SPECIAL 1u /* write the names of special tokens; otherwise they give no text */
 
 /** llama4_vocab_detokenize: the bytes of a row of tokens, joined. Valid UTF-8 if the tokens came from valid UTF-8.
+ * @tokens: (array length=n_tokens): ids.
+ * @flags: LLAMA4_DETOKENIZE_ values, or 0.
  * @text: (out) (array length=capacity): not NUL-terminated.
  * @count: (out): bytes needed. */
 LLAMA4_API llama4_status llama4_vocab_detokenize(const llama4_vocab *vocab, const int32_t *tokens, size_t n_tokens,
@@ -193,22 +213,24 @@ LLAMA4_API llama4_status llama4_vocab_detokenize(const llama4_vocab *vocab, cons
  * point they belong to is complete. Bytes that can never become valid UTF-8 come out as U+FFFD. */
 typedef struct llama4_detokenizer llama4_detokenizer;
 
-/** llama4_detokenizer_create:
+/** llama4_detokenizer_create: a detokenizer that waits for its first token.
  * @flags: LLAMA4_DETOKENIZE_ values, or 0.
  * @detokenizer: (out) (transfer full): holds a reference to @vocab. */
 LLAMA4_API llama4_status llama4_detokenizer_create(llama4_vocab *vocab, uint32_t flags, llama4_detokenizer **detokenizer,
                                                    llama4_error *error);
 
-/** llama4_detokenizer_release: @detokenizer: (nullable) (transfer full). */
+/** llama4_detokenizer_release: the end of a detokenizer. @detokenizer: (nullable) (transfer full). */
 LLAMA4_API void llama4_detokenizer_release(llama4_detokenizer *detokenizer);
 
 /** llama4_detokenizer_push: adds a token and hands out the text that is complete.
- * @text: (out) (transfer none): valid UTF-8, not NUL-terminated, valid until the next call on @detokenizer.
+ * @text: (out) (transfer none) (array length=length): valid UTF-8, not NUL-terminated, valid until the next call on @detokenizer.
  * @length: (out): bytes, often 0 in the middle of a code point. */
 LLAMA4_API llama4_status llama4_detokenizer_push(llama4_detokenizer *detokenizer, int32_t token, const char **text,
                                                  size_t *length, llama4_error *error);
 
-/** llama4_detokenizer_finish: hands out what still waits, as U+FFFD if it is incomplete, and starts afresh. */
+/** llama4_detokenizer_finish: hands out what still waits, as U+FFFD if it is incomplete, and starts afresh.
+ * @text: (out) (transfer none) (array length=length): as for llama4_detokenizer_push.
+ * @length: (out): bytes. */
 LLAMA4_API llama4_status llama4_detokenizer_finish(llama4_detokenizer *detokenizer, const char **text, size_t *length,
                                                    llama4_error *error);
 
@@ -222,6 +244,7 @@ typedef struct llama4_tool_call {
     const char *arguments;     /* NUL-terminated JSON object; spacing is normalised */
 } llama4_tool_call;
 
+/** LLAMA4_MESSAGE_: (flags): of llama4_message. */
 #define LLAMA4_MESSAGE_EOM 1u /* end an assistant's message with eom instead of eot: more of the same turn follows */
 
 /** llama4_message: one message of a conversation. */
@@ -231,24 +254,29 @@ typedef struct llama4_message {
     const char *role;                    /* "system", "user", "assistant", or "tool" (alias "ipython") */
     const char *content;                 /* (nullable) UTF-8 */
     uint64_t content_length;             /* bytes; 0: content is NUL-terminated */
-    const llama4_tool_call *tool_calls;  /* (nullable) (array length=n_tool_calls) of an assistant's message */
-    uint64_t n_tool_calls;
+    const llama4_tool_call *tool_calls;  /* (nullable) (array length=n_tool_calls stride=tool_call_stride) of an assistant's
+                                            message */
+    uint64_t n_tool_calls;               /* how many */
     uint64_t tool_call_stride;           /* sizeof(llama4_tool_call) when n_tool_calls is not 0 */
 } llama4_message;
 
+/** LLAMA4_CHAT_: (flags): of llama4_chat_tokenize. */
 #define LLAMA4_CHAT_NO_BOS 1u    /* do not begin with <|begin_of_text|>: the messages continue a conversation */
 #define LLAMA4_CHAT_NO_HEADER 2u /* do not end with the header that opens the assistant's answer */
 
 /** llama4_chat_tokenize: token ids of a conversation up to and including the header of the assistant's answer, by Meta's
  * rules: role, separator and content are encoded apart, and content never yields special tokens. Messages end with
  * eot; tool results, and assistant messages with tool calls, end with eom.
- * @messages: (array length=n_messages): @stride bytes apart, sizeof(llama4_message) of the caller's header. */
+ * @messages: (array length=n_messages stride=stride): @stride is sizeof(llama4_message) of the caller's header.
+ * @tokens: (out) (array length=capacity): ids.
+ * @count: (out): ids needed. */
 LLAMA4_API llama4_status llama4_chat_tokenize(const llama4_vocab *vocab, const llama4_message *messages, size_t n_messages,
                                               size_t stride, uint32_t flags, int32_t *tokens, size_t capacity,
                                               size_t *count, llama4_error *error);
 
 /* ---- Models ----------------------------------------------------------------------------------------------------- */
 
+/** llama4_model: an open model: immutable, counted, shared by any number of threads and contexts. */
 typedef struct llama4_model llama4_model;
 
 /** llama4_model_open: opens a GGUF file (any part of a split one), or a Hugging Face directory (config.json and
@@ -260,22 +288,27 @@ LLAMA4_API llama4_status llama4_model_open(const char *path, const llama4_model_
 
 /** llama4_model_open_fd: the same from an open file descriptor of a single GGUF file, for programs that may not open
  * paths. The descriptor is not closed and may be closed once the call returns. On Windows it is one of the C runtime that
- * the library uses. */
+ * the library uses.
+ * @params: (nullable).
+ * @model: (out) (transfer full): release with llama4_model_release. */
 LLAMA4_API llama4_status llama4_model_open_fd(int32_t fd, const llama4_model_params *params, llama4_model **model,
                                               llama4_error *error);
 
 /** llama4_model_open_memory: the same from the bytes of a single GGUF file.
- * @data: (array length=size): not copied: must live, unchanged, until the last reference to the model is gone. */
+ * @data: (array length=size): not copied: must live, unchanged, until the last reference to the model is gone.
+ * @params: (nullable).
+ * @model: (out) (transfer full): release with llama4_model_release. */
 LLAMA4_API llama4_status llama4_model_open_memory(const void *data, size_t size, const llama4_model_params *params,
                                                   llama4_model **model, llama4_error *error);
 
 /** llama4_model_ref: one more owner. Returns: (transfer full): @model. */
 LLAMA4_API llama4_model *llama4_model_ref(llama4_model *model);
 
-/** llama4_model_release: @model: (nullable) (transfer full): one owner less; contexts and samplers are owners too. */
+/** llama4_model_release: one owner less; contexts and samplers are owners too. @model: (nullable) (transfer full). */
 LLAMA4_API void llama4_model_release(llama4_model *model);
 
-/** llama4_model_get_vocab: Returns: (nullable) (transfer none): lives as long as @model; NULL if the file has none. */
+/** llama4_model_get_vocab: the vocabulary that came with a model.
+ * Returns: (nullable) (transfer none): lives as long as @model; NULL if the file has none. */
 LLAMA4_API llama4_vocab *llama4_model_get_vocab(const llama4_model *model);
 
 /** llama4_model_info: a model's shape. The caller sets struct_size; fields beyond it are not written. */
@@ -306,14 +339,14 @@ typedef struct llama4_model_info {
     float rope_factor;                  /* largest divisor of the frequencies; 1: no scaling */
     float temperature_scale;            /* attention temperature in layers without rotary positions; 0: off */
     int32_t temperature_length;         /* positions per step of that temperature */
-    float norm_epsilon;
-    int32_t reserved;
+    float norm_epsilon;                 /* added to the mean square in norms */
+    int32_t reserved;                   /* 0 */
     char format[32];                    /* such as "GGUF v3" or "safetensors" */
     char name[96];                      /* as the file gives it, or "" */
     char type[32];                      /* the type that most weight bytes have, such as "Q8_0" */
 } llama4_model_info;
 
-/** llama4_model_get_info: @info: (out): struct_size set by the caller. */
+/** llama4_model_get_info: what kind of model it is. @info: (out): struct_size set by the caller. */
 LLAMA4_API llama4_status llama4_model_get_info(const llama4_model *model, llama4_model_info *info, llama4_error *error);
 
 /** llama4_tensor_info: one tensor of the model's files, as stored there. The caller sets struct_size. */
@@ -321,7 +354,7 @@ typedef struct llama4_tensor_info {
     uint32_t struct_size;   /* sizeof(llama4_tensor_info) */
     int32_t n_dims;         /* 1 .. 4 */
     int64_t dims[4];        /* fastest-changing first; 1 beyond n_dims */
-    int64_t bytes;
+    int64_t bytes;          /* size */
     int64_t offset;         /* in its file, from the start */
     const char *name;       /* (transfer none) lives as long as the model */
     const char *type_name;  /* (transfer none) such as "Q4_0"; lives for ever */
@@ -329,21 +362,24 @@ typedef struct llama4_tensor_info {
     int32_t type;           /* LLAMA4_TYPE_ value, or another number that GGUF defines */
 } llama4_tensor_info;
 
-#define LLAMA4_TYPE_F32 0 /* numbers of GGUF */
+/** LLAMA4_TYPE_: (values): types of tensors, with GGUF's numbers. */
+#define LLAMA4_TYPE_F32 0
 #define LLAMA4_TYPE_F16 1
 #define LLAMA4_TYPE_Q4_0 2
 #define LLAMA4_TYPE_Q8_0 8
 #define LLAMA4_TYPE_BF16 30
 
-/** llama4_model_get_tensor: @index from 0 to llama4_model_info.tensors - 1. */
+/** llama4_model_get_tensor: one tensor, by its @index from 0 to llama4_model_info.tensors - 1.
+ * @info: (out): struct_size set by the caller. */
 LLAMA4_API llama4_status llama4_model_get_tensor(const llama4_model *model, int32_t index, llama4_tensor_info *info,
                                                  llama4_error *error);
 
 /* ---- Contexts: the state of running sequences -------------------------------------------------------------------- */
 
+/** llama4_context: the sequences that a model works on, their keys and values, and threads. */
 typedef struct llama4_context llama4_context;
 
-/** llama4_context_params: */
+/** llama4_context_params: how long, how wide and with how many threads a context works. */
 typedef struct llama4_context_params {
     uint32_t struct_size;         /* sizeof(llama4_context_params) */
     uint32_t flags;               /* 0 */
@@ -357,22 +393,24 @@ typedef struct llama4_context_params {
     void *progress_user;
 } llama4_context_params;
 
+/** LLAMA4_KV_: (values): number types of keys and values, for llama4_context_params. */
 #define LLAMA4_KV_DEFAULT 0 /* F16 */
 #define LLAMA4_KV_F16 1
 #define LLAMA4_KV_F32 2 /* twice the memory; differs from F16 around the fourth digit of a logit */
 
-/** llama4_context_params_init: fills the defaults. */
+/** llama4_context_params_init: fills the defaults. @params: (out). */
 LLAMA4_API llama4_status llama4_context_params_init(llama4_context_params *params, size_t size);
 
-/** llama4_context_create: @context: (out) (transfer full): holds a reference to @model and its own threads, which sleep
- * while no call is under way. @params: (nullable). */
+/** llama4_context_create: a context with empty sequences. @params: (nullable).
+ * @context: (out) (transfer full): holds a reference to @model and its own threads, which sleep while no call is under
+ * way. */
 LLAMA4_API llama4_status llama4_context_create(llama4_model *model, const llama4_context_params *params,
                                                llama4_context **context, llama4_error *error);
 
-/** llama4_context_release: @context: (nullable) (transfer full). */
+/** llama4_context_release: the end of a context. @context: (nullable) (transfer full). */
 LLAMA4_API void llama4_context_release(llama4_context *context);
 
-/** llama4_context_get_model: Returns: (transfer none): the model of @context. */
+/** llama4_context_get_model: the model of a context. Returns: (transfer none): lives as long as @context. */
 LLAMA4_API llama4_model *llama4_context_get_model(const llama4_context *context);
 
 /** llama4_batch_item: one token to compute. */
@@ -387,7 +425,7 @@ typedef struct llama4_batch_item {
 /** llama4_context_decode: computes tokens and appends them to their sequences. Any mix of sequences may share a batch, of
  * any size; a token's result never depends on what else the batch holds, nor on the number of threads. A call that
  * fails or is cancelled leaves every sequence as it was; logits of earlier calls are gone.
- * @items: (array length=n_items): @stride bytes apart, sizeof(llama4_batch_item) of the caller's header. */
+ * @items: (array length=n_items stride=stride): @stride is sizeof(llama4_batch_item) of the caller's header. */
 LLAMA4_API llama4_status llama4_context_decode(llama4_context *context, const llama4_batch_item *items, size_t n_items,
                                                size_t stride, llama4_error *error);
 
@@ -421,29 +459,30 @@ typedef struct llama4_context_info {
     int64_t context_length;  /* positions per sequence */
     int64_t kv_bytes;        /* held by keys and values now */
     int64_t scratch_bytes;   /* held by intermediate results and logits now */
-    int32_t batch_size;
-    int32_t sequences;
+    int32_t batch_size;      /* tokens computed together */
+    int32_t sequences;       /* independent sequences */
     int32_t kv_type;         /* LLAMA4_KV_ value */
     int32_t cpu_level;       /* LLAMA4_CPU_ value in use */
 } llama4_context_info;
 
-/** llama4_context_get_info: @info: (out): struct_size set by the caller. */
+/** llama4_context_get_info: what a context uses now. @info: (out): struct_size set by the caller. */
 LLAMA4_API llama4_status llama4_context_get_info(const llama4_context *context, llama4_context_info *info,
                                                  llama4_error *error);
 
 /* ---- Samplers: logits to the next token --------------------------------------------------------------------------- */
 
 /** llama4_sampler: a chain of steps, applied in the order in which they were added. An empty chain, or one that ends
- * greedy, takes the most likely token (the lowest id among equals); any other draws from what the steps left. The same seed, steps and
- * logits give the same tokens on every machine. */
+ * greedy, takes the most likely token (the lowest id among equals); any other draws from what the steps left. The same
+ * seed, steps and logits give the same tokens on every machine. */
 typedef struct llama4_sampler llama4_sampler;
 
-/** llama4_sampler_create: @model: gives its allocator, and is held until the sampler is released.
+/** llama4_sampler_create: an empty chain.
+ * @model: gives its allocator, and is held until the sampler is released.
  * @sampler: (out) (transfer full). */
 LLAMA4_API llama4_status llama4_sampler_create(llama4_model *model, uint64_t seed, llama4_sampler **sampler,
                                                llama4_error *error);
 
-/** llama4_sampler_release: @sampler: (nullable) (transfer full). */
+/** llama4_sampler_release: the end of a sampler. @sampler: (nullable) (transfer full). */
 LLAMA4_API void llama4_sampler_release(llama4_sampler *sampler);
 
 /** llama4_sampler_add_greedy: only the most likely token remains. */
@@ -474,13 +513,15 @@ LLAMA4_API llama4_status llama4_sampler_sample(llama4_sampler *sampler, const fl
 /* ---- Generating text ----------------------------------------------------------------------------------------------- */
 
 /** llama4_text_fn: receives each new token and the text that it completed (valid UTF-8, not NUL-terminated, often empty).
- * Return non-zero to stop after this token. A last call with token -1 may follow, with text that was still waiting. */
+ * Return non-zero to stop after this token. A last call with token -1 may follow, with text that was still waiting.
+ * @text: (array length=length). */
 typedef int32_t (*llama4_text_fn)(void *user, int32_t token, const char *text, size_t length);
 
+/** LLAMA4_GENERATE_: (flags): of llama4_generate_params. */
 #define LLAMA4_GENERATE_IGNORE_STOP 1u   /* go on past stop tokens */
 #define LLAMA4_GENERATE_SPECIAL_TEXT 2u  /* write the names of special tokens into the text */
 
-/** llama4_generate_params: */
+/** llama4_generate_params: how to choose tokens, and when to stop. */
 typedef struct llama4_generate_params {
     uint32_t struct_size;     /* sizeof(llama4_generate_params) */
     uint32_t flags;           /* LLAMA4_GENERATE_ values, or 0 */
@@ -488,10 +529,11 @@ typedef struct llama4_generate_params {
     llama4_sampler *sampler;  /* (nullable) NULL: greedy */
 } llama4_generate_params;
 
-#define LLAMA4_STOPPED_TOKEN 1   /* a stop token came */
-#define LLAMA4_STOPPED_LIMIT 2   /* max_tokens were generated */
+/** LLAMA4_STOPPED_: (values): why a generation ended. */
+#define LLAMA4_STOPPED_TOKEN 1    /* a stop token came */
+#define LLAMA4_STOPPED_LIMIT 2    /* max_tokens were generated */
 #define LLAMA4_STOPPED_CALLBACK 3 /* the callback asked for it */
-#define LLAMA4_STOPPED_CONTEXT 4 /* the context is full */
+#define LLAMA4_STOPPED_CONTEXT 4  /* the context is full */
 
 /** llama4_generate_result: how a generation ended. The caller sets struct_size. */
 typedef struct llama4_generate_result {
@@ -502,7 +544,7 @@ typedef struct llama4_generate_result {
     double prompt_seconds;    /* wall time until the first new token */
     double generate_seconds;  /* wall time of the rest */
     int32_t last_token;       /* the last id that was generated; it is not yet part of the sequence. -1: none */
-    int32_t reserved;
+    int32_t reserved;         /* 0 */
 } llama4_generate_result;
 
 /** llama4_context_generate: appends a prompt to a sequence, then samples tokens and appends them, one by one. The last token
@@ -517,7 +559,10 @@ LLAMA4_API llama4_status llama4_context_generate(llama4_context *context, int32_
                                                  llama4_text_fn on_text, void *user, llama4_generate_result *result,
                                                  llama4_error *error);
 
-/** llama4_context_chat: llama4_chat_tokenize of a whole conversation, then llama4_context_generate, on a sequence that is emptied first. */
+/** llama4_context_chat: llama4_chat_tokenize of a whole conversation, then llama4_context_generate, on a sequence that is
+ * emptied first.
+ * @messages: (array length=n_messages stride=stride): @stride is sizeof(llama4_message) of the caller's header.
+ * @params: (nullable). @on_text: (nullable). @result: (out) (nullable): written on success only. */
 LLAMA4_API llama4_status llama4_context_chat(llama4_context *context, int32_t sequence, const llama4_message *messages,
                                              size_t n_messages, size_t stride, const llama4_generate_params *params,
                                              llama4_text_fn on_text, void *user, llama4_generate_result *result,
@@ -525,7 +570,7 @@ LLAMA4_API llama4_status llama4_context_chat(llama4_context *context, int32_t se
 
 /* ---- Converting files ------------------------------------------------------------------------------------------------ */
 
-/** llama4_convert_params: */
+/** llama4_convert_params: what to write, and with which hooks. */
 typedef struct llama4_convert_params {
     uint32_t struct_size;         /* sizeof(llama4_convert_params) */
     uint32_t flags;               /* 0 */
@@ -541,11 +586,12 @@ typedef struct llama4_convert_params {
     const char *vocabulary_path;  /* (nullable) as in llama4_model_params */
 } llama4_convert_params;
 
-/** llama4_convert_params_init: fills the defaults: every tensor keeps its type. */
+/** llama4_convert_params_init: fills the defaults: every tensor keeps its type. @params: (out). */
 LLAMA4_API llama4_status llama4_convert_params_init(llama4_convert_params *params, size_t size);
 
 /** llama4_convert: writes the text part of a model (anything that llama4_model_open accepts) as one GGUF v3 file. A file
- * that is there already is replaced only when the new one is complete; on failure nothing is left behind. */
+ * that is there already is replaced only when the new one is complete; on failure nothing is left behind.
+ * @params: (nullable). */
 LLAMA4_API llama4_status llama4_convert(const char *in_path, const char *out_path, const llama4_convert_params *params,
                                         llama4_error *error);
 
