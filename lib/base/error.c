@@ -74,6 +74,15 @@ llama4_status l4_read_struct(void *out, const void *in, size_t first, size_t kno
     return status;
 }
 
+llama4_status l4_check_stride(const void *element, size_t stride, const char *name, llama4_error *error)
+{
+    uint32_t size;
+    memcpy(&size, element, sizeof size);
+    if (size > stride)
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "%s: size %u is larger than the stride %zu", name, (unsigned)size, stride);
+    return LLAMA4_OK;
+}
+
 llama4_status l4_write_struct(void *out, const void *full, size_t first, size_t known, const char *name, llama4_error *error)
 {
     uint32_t given;

@@ -31,6 +31,9 @@ llama4_status l4_check_struct(const void *data, size_t given, size_t first, size
 /* l4_check_struct, then a copy into *out (`known` bytes), zero where the caller's struct is shorter. in may be NULL: all zero. */
 llama4_status l4_read_struct(void *out, const void *in, size_t first, size_t known, const char *name, llama4_error *error);
 
+/* For arrays of structs that begin with struct_size: an element larger than its stride would reach into the next one. */
+llama4_status l4_check_stride(const void *element, size_t stride, const char *name, llama4_error *error);
+
 /* For structs that the library fills: writes at most the `given` bytes, struct_size kept. */
 llama4_status l4_write_struct(void *out, const void *full, size_t first, size_t known, const char *name, llama4_error *error);
 

@@ -191,7 +191,9 @@ static llama4_status encode_calls(const llama4_vocab *v, const llama4_message *m
         const char *at = (const char *)m->tool_calls + i * m->tool_call_stride;
         p->call = i;
         b.length = 0;
-        status = l4_read_struct(&call, at, sizeof call, sizeof call, "llama4_tool_call", &inner);
+        status = l4_check_stride(at, (size_t)m->tool_call_stride, "llama4_tool_call", &inner);
+        if (status == LLAMA4_OK)
+            status = l4_read_struct(&call, at, sizeof call, sizeof call, "llama4_tool_call", &inner);
         if (status == LLAMA4_OK)
             status = write_call(&call, &b, &inner);
         if (status == LLAMA4_OK)
@@ -267,7 +269,10 @@ llama4_status l4_chat_encode(const llama4_vocab *v, const llama4_message *messag
         status = push_special(v->known.begin_of_text, "<|begin_of_text|>", out, error);
     for (size_t i = 0; i < n && status == LLAMA4_OK; i++) {
         llama4_message m;
-        status = l4_read_struct(&m, (const char *)messages + i * stride, sizeof m, sizeof m, "llama4_message", error);
+        const char *at = (const char *)messages + i * stride;
+        status = l4_check_stride(at, stride, "llama4_message", error);
+        if (status == LLAMA4_OK)
+            status = l4_read_struct(&m, at, sizeof m, sizeof m, "llama4_message", error);
         if (status == LLAMA4_OK)
             status = encode_message(v, &m, i, out, error);
     }

@@ -321,7 +321,23 @@ static llama4_status try_call(llama4_tool_call *t)
     return llama4_chat_tokenize(llama4_model_get_vocab(the_model), &m, 1, sizeof m, 0, NULL, 0, &count, &error);
 }
 
-TEST(struct_sizes)
+TEST(elements_larger_than_their_stride)
+{
+    the_model = open_model(TINY, NULL);
+    REQUIRE(the_model != NULL);
+    llama4_vocab *vocab = llama4_model_get_vocab(the_model);
+    llama4_message m[2] = {{.struct_size = sizeof *m + 8, .role = "user", .content = "Hi"}, {.struct_size = sizeof *m, .role = "user"}};
+    size_t count;
+    CHECK_STATUS(llama4_chat_tokenize(vocab, m, 2, sizeof *m, 0, NULL, 0, &count, &error), LLAMA4_ERR_ARGUMENT, error);
+    llama4_tool_call calls[2] = {{.struct_size = sizeof *calls + 8, .name = "f", .arguments = "{}"}, {.struct_size = sizeof *calls}};
+    m[0] = (llama4_message){.struct_size = sizeof *m, .role = "assistant", .tool_calls = calls, .n_tool_calls = 1, .tool_call_stride = sizeof *calls};
+    CHECK_STATUS(llama4_chat_tokenize(vocab, m, 1, sizeof *m, 0, NULL, 0, &count, &error), LLAMA4_ERR_ARGUMENT, error);
+    calls[0].struct_size = sizeof *calls;
+    CHECK_STATUS(llama4_chat_tokenize(vocab, m, 1, sizeof *m, 0, NULL, 0, &count, &error), LLAMA4_OK, error);
+    llama4_model_release(the_model);
+}
+
+TEST(elements_larger_than_their_stride), T(struct_sizes)
 {
     the_model = open_model(TINY, NULL);
     the_context = the_model ? open_context(the_model, 1, 0) : NULL;
