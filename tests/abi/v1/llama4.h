@@ -1,0 +1,602 @@
+/*
+ * llama4.h - run Meta's Llama 4 models on CPUs, inside your program.
+ *
+ * This file is the manual; read it from top to bottom. The shortest useful program is llama4_model_open,
+ * llama4_context_create, llama4_context_chat and the two releases. One level below, llama4_vocab_tokenize,
+ * llama4_context_decode, llama4_context_logits and llama4_sampler_sample give full control of the same loop.
+ *
+ * Rules that hold everywhere
+ *
+ * - The library never aborts, exits, prints, installs a signal handler, reads the environment or keeps writable global
+ *   state. It speaks through return values, and through the hooks that you pass.
+ * - Every call that can fail returns a llama4_status: LLAMA4_OK (0) or a negative number whose meaning never changes.
+ *   Its last argument is a nullable llama4_error owned by the caller. On failure outputs are untouched, unless the
+ *   function says otherwise.
+ * - Options structs start with struct_size. Fill them with their _init function, or set struct_size to sizeof and the
+ *   rest to zero: zero always means the default. A struct smaller than its first version is refused; a larger one (from a newer
+ *   header) is accepted while everything that this library does not know is zero. NULL stands for all defaults.
+ * - Text is UTF-8 with a length in bytes. Paths are UTF-8 on every system.
+ * - Functions that fill a caller's array take a capacity and report the number of elements needed in *count. With
+ *   capacity 0 they only report it (the array may be NULL). If the capacity is positive but too small they return
+ *   LLAMA4_ERR_CAPACITY, set *count and write nothing else.
+ * - A model and a vocabulary are immutable and may be used by any number of threads at once. A context, a sampler and a
+ *   detokenizer may move between threads but belong to one at a time; llama4_context_cancel is the only exception.
+ * - Handles may be released in any order, and NULL may be released.
+ *
+ * Comments use the annotations of GObject introspection: (nullable) may be NULL, (out) is written, (transfer full) passes
+ * ownership to the caller (of a parameter that is read: to the library), (transfer none) stays where it is, (array
+ * length=n) is an array of n elements, with stride=s of elements s bytes apart. An array whose length is a capacity may
+ * be NULL when that is 0; user pointers may be NULL and are only passed on. bindings/README.md has the whole convention,
+ * from which the bindings to other languages are generated.
+ */
+#ifndef LLAMA4_LLAMA4_H
+#define LLAMA4_LLAMA4_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "version.h"
+
+#if defined(_WIN32) && defined(LLAMA4_SHARED)
+#ifdef LLAMA4_BUILD
+#define LLAMA4_API __declspec(dllexport)
+#else
+#define LLAMA4_API __declspec(dllimport)
+#endif
+#elif defined(__GNUC__) && !defined(_WIN32) && defined(LLAMA4_BUILD)
+#define LLAMA4_API __attribute__((visibility("default")))
+#else
+#define LLAMA4_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Versions, status, errors ---------------------------------------------------------------------------------- */
+
+/** llama4_version: the version of the library that is running, as major * 1000000 + minor * 1000 + patch. Compare it
+ * with LLAMA4_VERSION_MAJOR and its siblings, which are those of the header. */
+LLAMA4_API uint32_t llama4_version(void);
+
+/** llama4_status: how a call ended: LLAMA4_OK or one of LLAMA4_ERR_. */
+typedef int32_t llama4_status;
+
+/** LLAMA4_OK, LLAMA4_ERR_: (values): every llama4_status. New ones may come, always negative. */
+#define LLAMA4_OK 0                   /* done */
+#define LLAMA4_ERR_ARGUMENT (-1)      /* an argument is NULL, out of range or contradicts another */
+#define LLAMA4_ERR_MEMORY (-2)        /* the allocator returned NULL */
+#define LLAMA4_ERR_IO (-3)            /* a file cannot be opened, read or written */
+#define LLAMA4_ERR_FORMAT (-4)        /* a file is malformed, truncated or contradicts itself */
+#define LLAMA4_ERR_UNSUPPORTED (-5)   /* well-formed, but not something that this version can do */
+#define LLAMA4_ERR_CANCELLED (-6)     /* a callback or llama4_context_cancel stopped the call */
+#define LLAMA4_ERR_CAPACITY (-7)      /* the caller's array is too small; *count says how much is needed */
+#define LLAMA4_ERR_CONTEXT_FULL (-8)  /* the tokens do not fit into the context's length */
+#define LLAMA4_ERR_NO_VOCABULARY (-9) /* the model file carries no vocabulary */
+#define LLAMA4_ERR_UTF8 (-10)         /* text is not valid UTF-8 */
+#define LLAMA4_ERR_SYSTEM (-11)       /* the operating system refused something, such as a thread */
+#define LLAMA4_ERR_STATE (-12)        /* the handle is not in a state that allows the call */
+
+/** llama4_status_name: a short constant English name such as "out of memory"; "unknown status" for other numbers.
+ * Returns: (transfer none): NUL-terminated, valid for ever. */
+LLAMA4_API const char *llama4_status_name(llama4_status status);
+
+/** llama4_error: what went wrong, in one sentence that names the file, tensor or argument. Owned by the caller, written
+ * once, where the fault is found; untouched on success. Initialise with LLAMA4_ERROR_INIT. */
+typedef struct llama4_error {
+    uint32_t struct_size;  /* sizeof(llama4_error) */
+    llama4_status status;  /* the status that the call returned */
+    char message[256];     /* NUL-terminated UTF-8 */
+} llama4_error;
+
+/** LLAMA4_ERROR_INIT: (initializer): what a fresh llama4_error starts from. */
+#define LLAMA4_ERROR_INIT {(uint32_t)sizeof(llama4_error), LLAMA4_OK, {0}}
+
+/* ---- Hooks ------------------------------------------------------------------------------------------------------ */
+
+/** llama4_allocate_fn: returns @size bytes aligned to @alignment (a power of two, at most 4096), or NULL. Called from the
+ * thread that is inside a library call. @size is never 0. Mapped files and thread stacks do not pass through it.
+ * Returns: (nullable) (transfer full). */
+typedef void *(*llama4_allocate_fn)(void *user, size_t size, size_t alignment);
+
+/** llama4_release_fn: gives back what the matching llama4_allocate_fn returned.
+ * @memory: (transfer full): never NULL. */
+typedef void (*llama4_release_fn)(void *user, void *memory);
+
+/** LLAMA4_LOG_: (values): levels of llama4_log_fn. */
+#define LLAMA4_LOG_WARNING 1  /* the result may not be what you expect */
+#define LLAMA4_LOG_INFO 2     /* worth knowing once */
+
+/** llama4_log_fn: receives one finished line without a newline. */
+typedef void (*llama4_log_fn)(void *user, int32_t level, const char *message);
+
+/** llama4_progress_fn: @fraction grows from 0 to 1. Return non-zero to cancel: the call then undoes what it did and
+ * returns LLAMA4_ERR_CANCELLED. */
+typedef int32_t (*llama4_progress_fn)(void *user, float fraction);
+
+/* ---- Vocabulary: text to token ids and back --------------------------------------------------------------------- */
+
+/** llama4_model_params: how to open a model or a vocabulary. */
+typedef struct llama4_model_params {
+    uint32_t struct_size;         /* sizeof(llama4_model_params) */
+    uint32_t flags;               /* LLAMA4_MODEL_ values, or 0 */
+    llama4_allocate_fn allocate;  /* (nullable) both or neither; inherited by everything made from the model */
+    llama4_release_fn release;    /* (nullable) */
+    void *allocator_user;
+    llama4_log_fn log;            /* (nullable) inherited */
+    void *log_user;
+    llama4_progress_fn progress;  /* (nullable) while opening; not inherited */
+    void *progress_user;
+    const char *vocabulary_path;  /* (nullable) a tokenizer.json, tokenizer.model or GGUF to take the vocabulary from */
+    int32_t cpu_level;            /* LLAMA4_CPU_ value that caps the instruction set; 0: whatever this machine has */
+    int32_t reserved;             /* 0 */
+} llama4_model_params;
+
+/** LLAMA4_MODEL_: (flags): of llama4_model_params. */
+#define LLAMA4_MODEL_HEADER_ONLY 1u /* read shapes and names only: no weights, no vocabulary; for llama4_model_get_info */
+
+/** LLAMA4_CPU_: (values): instruction sets, for the cpu_level of llama4_model_params and llama4_context_info. */
+#define LLAMA4_CPU_AUTO 0    /* whatever this machine has */
+#define LLAMA4_CPU_GENERIC 1 /* portable C; every level gives the same bits */
+#define LLAMA4_CPU_AVX2 16   /* x86-64 with AVX2, FMA and F16C */
+#define LLAMA4_CPU_AVX512 32 /* x86-64 with AVX-512 F, BW, DQ and VL */
+
+/** llama4_model_params_init: fills the defaults. @size is sizeof(llama4_model_params) of the caller's header.
+ * @params: (out). */
+LLAMA4_API llama4_status llama4_model_params_init(llama4_model_params *params, size_t size);
+
+/** llama4_vocab: a vocabulary: immutable, counted, shared by any number of threads. */
+typedef struct llama4_vocab llama4_vocab;
+
+/** llama4_vocab_open: a vocabulary alone, from a GGUF file, a tokenizer.json, a tiktoken tokenizer.model, or a directory
+ * that holds one of the last two.
+ * @params: (nullable): hooks are used, the rest ignored.
+ * @vocab: (out) (transfer full): release with llama4_vocab_release. */
+LLAMA4_API llama4_status llama4_vocab_open(const char *path, const llama4_model_params *params, llama4_vocab **vocab,
+                                           llama4_error *error);
+
+/** llama4_vocab_ref: one more owner. Returns: (transfer full): @vocab. */
+LLAMA4_API llama4_vocab *llama4_vocab_ref(llama4_vocab *vocab);
+
+/** llama4_vocab_release: one owner less. @vocab: (nullable) (transfer full). */
+LLAMA4_API void llama4_vocab_release(llama4_vocab *vocab);
+
+/** llama4_vocab_get_size: number of token ids, special ones included; ids are 0 .. size - 1. Returns 0 for NULL. */
+LLAMA4_API int32_t llama4_vocab_get_size(const llama4_vocab *vocab);
+
+/** llama4_vocab_find: the id of the token whose bytes (or, for a special token, whose name, such as "<|eot|>") are exactly
+ * @bytes, or -1.
+ * @bytes: (array length=length): any bytes. */
+LLAMA4_API int32_t llama4_vocab_find(const llama4_vocab *vocab, const char *bytes, size_t length);
+
+/** LLAMA4_TOKEN_: (flags): what kind of token an id is. */
+#define LLAMA4_TOKEN_ORDINARY 0u /* text, or a part of it */
+#define LLAMA4_TOKEN_SPECIAL 1u /* never produced from user text, and invisible in detokenised text */
+#define LLAMA4_TOKEN_STOP 2u    /* generation ends here: end_of_text, eom, eot */
+#define LLAMA4_TOKEN_UNUSED 4u  /* a hole in the vocabulary */
+
+/** llama4_vocab_token_flags: LLAMA4_TOKEN_ bits of an id; 0 for ids out of range. */
+LLAMA4_API uint32_t llama4_vocab_token_flags(const llama4_vocab *vocab, int32_t token);
+
+/** llama4_vocab_token_bytes: the bytes that a token stands for (any bytes: a token may hold part of a code point), or a
+ * special token's name.
+ * @bytes: (out) (array length=capacity): not NUL-terminated.
+ * @count: (out): bytes needed. */
+LLAMA4_API llama4_status llama4_vocab_token_bytes(const llama4_vocab *vocab, int32_t token, char *bytes, size_t capacity,
+                                                  size_t *count, llama4_error *error);
+
+/** LLAMA4_TOKENIZE_: (flags): of llama4_vocab_tokenize. */
+#define LLAMA4_TOKENIZE_PLAIN 0u    /* the text and nothing else */
+#define LLAMA4_TOKENIZE_BOS 1u      /* put <|begin_of_text|> first */
+#define LLAMA4_TOKENIZE_SPECIAL 2u  /* recognise names of special tokens in the text: never for text of users */
+
+/** llama4_vocab_tokenize: splits text into token ids, exactly as Meta's tokeniser does.
+ * @text: (array length=length): UTF-8, need not be NUL-terminated; LLAMA4_ERR_UTF8 names the first bad byte.
+ * @tokens: (out) (array length=capacity): ids.
+ * @count: (out): ids needed; at most length + 1. */
+LLAMA4_API llama4_status llama4_vocab_tokenize(const llama4_vocab *vocab, const char *text, size_t length, uint32_t flags,
+                                               int32_t *tokens, size_t capacity, size_t *count, llama4_error *error);
+
+/** LLAMA4_DETOKENIZE_: (flags): of llama4_vocab_detokenize and llama4_detokenizer_create. */
+#define LLAMA4_DETOKENIZE_SPECIAL 1u /* write the names of special tokens; otherwise they give no text */
+
+/** llama4_vocab_detokenize: the bytes of a row of tokens, joined. Valid UTF-8 if the tokens came from valid UTF-8.
+ * @tokens: (array length=n_tokens): ids.
+ * @flags: LLAMA4_DETOKENIZE_ values, or 0.
+ * @text: (out) (array length=capacity): not NUL-terminated.
+ * @count: (out): bytes needed. */
+LLAMA4_API llama4_status llama4_vocab_detokenize(const llama4_vocab *vocab, const int32_t *tokens, size_t n_tokens,
+                                                 uint32_t flags, char *text, size_t capacity, size_t *count,
+                                                 llama4_error *error);
+
+/** llama4_detokenizer: turns tokens into text one at a time and never splits a code point: bytes wait until the code
+ * point they belong to is complete. Bytes that can never become valid UTF-8 come out as U+FFFD. */
+typedef struct llama4_detokenizer llama4_detokenizer;
+
+/** llama4_detokenizer_create: a detokenizer that waits for its first token.
+ * @flags: LLAMA4_DETOKENIZE_ values, or 0.
+ * @detokenizer: (out) (transfer full): holds a reference to @vocab. */
+LLAMA4_API llama4_status llama4_detokenizer_create(llama4_vocab *vocab, uint32_t flags, llama4_detokenizer **detokenizer,
+                                                   llama4_error *error);
+
+/** llama4_detokenizer_release: the end of a detokenizer. @detokenizer: (nullable) (transfer full). */
+LLAMA4_API void llama4_detokenizer_release(llama4_detokenizer *detokenizer);
+
+/** llama4_detokenizer_push: adds a token and hands out the text that is complete.
+ * @text: (out) (transfer none) (array length=length): valid UTF-8, not NUL-terminated, valid until the next call on @detokenizer.
+ * @length: (out): bytes, often 0 in the middle of a code point. */
+LLAMA4_API llama4_status llama4_detokenizer_push(llama4_detokenizer *detokenizer, int32_t token, const char **text,
+                                                 size_t *length, llama4_error *error);
+
+/** llama4_detokenizer_finish: hands out what still waits, as U+FFFD if it is incomplete, and starts afresh.
+ * @text: (out) (transfer none) (array length=length): as for llama4_detokenizer_push.
+ * @length: (out): bytes. */
+LLAMA4_API llama4_status llama4_detokenizer_finish(llama4_detokenizer *detokenizer, const char **text, size_t *length,
+                                                   llama4_error *error);
+
+/* ---- Chat format ------------------------------------------------------------------------------------------------ */
+
+/** llama4_tool_call: one function call inside an assistant's message. */
+typedef struct llama4_tool_call {
+    uint32_t struct_size;      /* sizeof(llama4_tool_call) */
+    uint32_t reserved;         /* 0 */
+    const char *name;          /* NUL-terminated UTF-8 */
+    const char *arguments;     /* NUL-terminated JSON object; spacing is normalised */
+} llama4_tool_call;
+
+/** LLAMA4_MESSAGE_: (flags): of llama4_message. */
+#define LLAMA4_MESSAGE_EOM 1u /* end an assistant's message with eom instead of eot: more of the same turn follows */
+
+/** llama4_message: one message of a conversation. */
+typedef struct llama4_message {
+    uint32_t struct_size;                /* sizeof(llama4_message) */
+    uint32_t flags;                      /* LLAMA4_MESSAGE_ values, or 0 */
+    const char *role;                    /* "system", "user", "assistant", or "tool" (alias "ipython") */
+    const char *content;                 /* (nullable) UTF-8 */
+    uint64_t content_length;             /* bytes; 0: content is NUL-terminated */
+    const llama4_tool_call *tool_calls;  /* (nullable) (array length=n_tool_calls stride=tool_call_stride) of an assistant's
+                                            message */
+    uint64_t n_tool_calls;               /* how many */
+    uint64_t tool_call_stride;           /* sizeof(llama4_tool_call) when n_tool_calls is not 0 */
+} llama4_message;
+
+/** LLAMA4_CHAT_: (flags): of llama4_chat_tokenize. */
+#define LLAMA4_CHAT_NO_BOS 1u    /* do not begin with <|begin_of_text|>: the messages continue a conversation */
+#define LLAMA4_CHAT_NO_HEADER 2u /* do not end with the header that opens the assistant's answer */
+
+/** llama4_chat_tokenize: token ids of a conversation up to and including the header of the assistant's answer, by Meta's
+ * rules: role, separator and content are encoded apart, and content never yields special tokens. Messages end with
+ * eot; tool results, and assistant messages with tool calls, end with eom.
+ * @messages: (array length=n_messages stride=stride): @stride is sizeof(llama4_message) of the caller's header.
+ * @tokens: (out) (array length=capacity): ids.
+ * @count: (out): ids needed. */
+LLAMA4_API llama4_status llama4_chat_tokenize(const llama4_vocab *vocab, const llama4_message *messages, size_t n_messages,
+                                              size_t stride, uint32_t flags, int32_t *tokens, size_t capacity,
+                                              size_t *count, llama4_error *error);
+
+/* ---- Models ----------------------------------------------------------------------------------------------------- */
+
+/** llama4_model: an open model: immutable, counted, shared by any number of threads and contexts. */
+typedef struct llama4_model llama4_model;
+
+/** llama4_model_open: opens a GGUF file (any part of a split one), or a Hugging Face directory (config.json and
+ * safetensors). Files are mapped, not copied; they must not change while the model lives.
+ * @params: (nullable).
+ * @model: (out) (transfer full): release with llama4_model_release. */
+LLAMA4_API llama4_status llama4_model_open(const char *path, const llama4_model_params *params, llama4_model **model,
+                                           llama4_error *error);
+
+/** llama4_model_open_fd: the same from an open file descriptor of a single GGUF file, for programs that may not open
+ * paths. The descriptor is not closed and may be closed once the call returns. On Windows it is one of the C runtime that
+ * the library uses.
+ * @params: (nullable).
+ * @model: (out) (transfer full): release with llama4_model_release. */
+LLAMA4_API llama4_status llama4_model_open_fd(int32_t fd, const llama4_model_params *params, llama4_model **model,
+                                              llama4_error *error);
+
+/** llama4_model_open_memory: the same from the bytes of a single GGUF file.
+ * @data: (array length=size): not copied: must live, unchanged, until the last reference to the model is gone.
+ * @params: (nullable).
+ * @model: (out) (transfer full): release with llama4_model_release. */
+LLAMA4_API llama4_status llama4_model_open_memory(const void *data, size_t size, const llama4_model_params *params,
+                                                  llama4_model **model, llama4_error *error);
+
+/** llama4_model_ref: one more owner. Returns: (transfer full): @model. */
+LLAMA4_API llama4_model *llama4_model_ref(llama4_model *model);
+
+/** llama4_model_release: one owner less; contexts and samplers are owners too. @model: (nullable) (transfer full). */
+LLAMA4_API void llama4_model_release(llama4_model *model);
+
+/** llama4_model_get_vocab: the vocabulary that came with a model.
+ * Returns: (nullable) (transfer none): lives as long as @model; NULL if the file has none. */
+LLAMA4_API llama4_vocab *llama4_model_get_vocab(const llama4_model *model);
+
+/** llama4_model_info: a model's shape. The caller sets struct_size; fields beyond it are not written. */
+typedef struct llama4_model_info {
+    uint32_t struct_size;               /* sizeof(llama4_model_info) */
+    int32_t layers;                     /* transformer blocks */
+    int32_t embedding_length;           /* width of the residual stream */
+    int32_t heads;                      /* query heads */
+    int32_t kv_heads;                   /* key and value heads */
+    int32_t head_length;                /* numbers per head */
+    int32_t feed_forward_length;        /* hidden width of dense layers; 0: there are none */
+    int32_t expert_feed_forward_length; /* hidden width of an expert; 0: there are none */
+    int32_t experts;                    /* routed experts per mixture layer; 0: a dense model */
+    int32_t experts_used;               /* experts per token */
+    int32_t moe_layers;                 /* number of mixture-of-experts layers */
+    int32_t rope_layers;                /* number of layers with rotary positions; the others see the whole context */
+    int32_t chunk_size;                 /* positions that layers with rotary positions see together; 0: all */
+    int32_t vocab_size;                 /* rows of the output matrix: ids that llama4_context_logits speaks of */
+    int64_t context_length;             /* positions that the model was made for */
+    int64_t parameters;                 /* of the text model */
+    int64_t active_parameters;          /* used for one token */
+    int64_t tensor_bytes;               /* of all tensors in the files */
+    int32_t tensors;                    /* number of tensors, for llama4_model_get_tensor */
+    int32_t files;                      /* number of files that hold them */
+    int32_t qk_norm;                    /* 1: queries and keys are normalised in layers with rotary positions */
+    int32_t has_vocabulary;             /* 1: the files carry a vocabulary, even when it was not loaded */
+    float rope_base;                    /* frequency base */
+    float rope_factor;                  /* largest divisor of the frequencies; 1: no scaling */
+    float temperature_scale;            /* attention temperature in layers without rotary positions; 0: off */
+    int32_t temperature_length;         /* positions per step of that temperature */
+    float norm_epsilon;                 /* added to the mean square in norms */
+    int32_t reserved;                   /* 0 */
+    char format[32];                    /* such as "GGUF v3" or "safetensors" */
+    char name[96];                      /* as the file gives it, or "" */
+    char type[32];                      /* the type that most weight bytes have, such as "Q8_0" */
+} llama4_model_info;
+
+/** llama4_model_get_info: what kind of model it is. @info: (out): struct_size set by the caller. */
+LLAMA4_API llama4_status llama4_model_get_info(const llama4_model *model, llama4_model_info *info, llama4_error *error);
+
+/** llama4_tensor_info: one tensor of the model's files, as stored there. The caller sets struct_size. */
+typedef struct llama4_tensor_info {
+    uint32_t struct_size;   /* sizeof(llama4_tensor_info) */
+    int32_t n_dims;         /* 1 .. 4 */
+    int64_t dims[4];        /* fastest-changing first; 1 beyond n_dims */
+    int64_t bytes;          /* size */
+    int64_t offset;         /* in its file, from the start */
+    const char *name;       /* (transfer none) lives as long as the model */
+    const char *type_name;  /* (transfer none) such as "Q4_0"; lives for ever */
+    int32_t file;           /* number of the file, from 0 */
+    int32_t type;           /* LLAMA4_TYPE_ value, or another number that GGUF defines */
+} llama4_tensor_info;
+
+/** LLAMA4_TYPE_: (values): types of tensors, with GGUF's numbers. */
+#define LLAMA4_TYPE_F32 0
+#define LLAMA4_TYPE_F16 1
+#define LLAMA4_TYPE_Q4_0 2
+#define LLAMA4_TYPE_Q8_0 8
+#define LLAMA4_TYPE_BF16 30
+
+/** llama4_model_get_tensor: one tensor, by its @index from 0 to llama4_model_info.tensors - 1.
+ * @info: (out): struct_size set by the caller. */
+LLAMA4_API llama4_status llama4_model_get_tensor(const llama4_model *model, int32_t index, llama4_tensor_info *info,
+                                                 llama4_error *error);
+
+/* ---- Contexts: the state of running sequences -------------------------------------------------------------------- */
+
+/** llama4_context: the sequences that a model works on, their keys and values, and threads. */
+typedef struct llama4_context llama4_context;
+
+/** llama4_context_params: how long, how wide and with how many threads a context works. */
+typedef struct llama4_context_params {
+    uint32_t struct_size;         /* sizeof(llama4_context_params) */
+    uint32_t flags;               /* 0 */
+    int64_t context_length;       /* positions per sequence, at most 16777216; 0: as the model was made for. Costs
+                                     nothing until used: memory grows with the longest sequence */
+    int32_t threads;              /* 0: one per processor that this process may use, at most 64 */
+    int32_t batch_size;           /* tokens computed together, 1 .. 8192; 0: 512. More is faster and needs more memory */
+    int32_t sequences;            /* independent sequences, ids 0 .. sequences - 1; 0: 64 */
+    int32_t kv_type;              /* LLAMA4_KV_ value: how keys and values are kept */
+    llama4_progress_fn progress;  /* (nullable) during decodes of more than one token; every layer is a step */
+    void *progress_user;
+} llama4_context_params;
+
+/** LLAMA4_KV_: (values): number types of keys and values, for llama4_context_params. */
+#define LLAMA4_KV_DEFAULT 0 /* F16 */
+#define LLAMA4_KV_F16 1
+#define LLAMA4_KV_F32 2 /* twice the memory; differs from F16 around the fourth digit of a logit */
+
+/** llama4_context_params_init: fills the defaults. @params: (out). */
+LLAMA4_API llama4_status llama4_context_params_init(llama4_context_params *params, size_t size);
+
+/** llama4_context_create: a context with empty sequences. @params: (nullable).
+ * @context: (out) (transfer full): holds a reference to @model and its own threads, which sleep while no call is under
+ * way. */
+LLAMA4_API llama4_status llama4_context_create(llama4_model *model, const llama4_context_params *params,
+                                               llama4_context **context, llama4_error *error);
+
+/** llama4_context_release: the end of a context. @context: (nullable) (transfer full). */
+LLAMA4_API void llama4_context_release(llama4_context *context);
+
+/** llama4_context_get_model: the model of a context. Returns: (transfer none): lives as long as @context. */
+LLAMA4_API llama4_model *llama4_context_get_model(const llama4_context *context);
+
+/** llama4_batch_item: one token to compute. */
+typedef struct llama4_batch_item {
+    int32_t token;     /* id */
+    int32_t sequence;  /* which sequence it continues */
+    int64_t position;  /* must be the next one of its sequence; -1: the library counts */
+    int32_t logits;    /* non-zero: keep its logits */
+    int32_t reserved;  /* 0 */
+} llama4_batch_item;
+
+/** llama4_context_decode: computes tokens and appends them to their sequences. Any mix of sequences may share a batch, of
+ * any size; a token's result never depends on what else the batch holds, nor on the number of threads. A call that
+ * fails or is cancelled leaves every sequence as it was; logits of earlier calls are gone.
+ * @items: (array length=n_items stride=stride): @stride is sizeof(llama4_batch_item) of the caller's header. */
+LLAMA4_API llama4_status llama4_context_decode(llama4_context *context, const llama4_batch_item *items, size_t n_items,
+                                               size_t stride, llama4_error *error);
+
+/** llama4_context_logits: the logits of one item of the last decode.
+ * @item: index in that batch; it must have asked for logits.
+ * @logits: (out) (transfer none) (array length=count): float32, one per id; valid until the next call that changes @context.
+ * @count: (out) (nullable): llama4_model_info.vocab_size. */
+LLAMA4_API llama4_status llama4_context_logits(const llama4_context *context, size_t item, const float **logits,
+                                               size_t *count, llama4_error *error);
+
+/** llama4_context_cancel: makes the decode that runs in another thread (or else the next one) return
+ * LLAMA4_ERR_CANCELLED soon. May be called from any thread, and from a signal handler. */
+LLAMA4_API void llama4_context_cancel(llama4_context *context);
+
+/** llama4_context_sequence_length: positions that a sequence holds: its next position. -1 for an id out of range. */
+LLAMA4_API int64_t llama4_context_sequence_length(const llama4_context *context, int32_t sequence);
+
+/** llama4_context_truncate: shortens a sequence to its first @length positions; 0 empties it. Layers with rotary positions
+ * keep the current chunk only, so lengths before its start, other than 0, give LLAMA4_ERR_STATE. */
+LLAMA4_API llama4_status llama4_context_truncate(llama4_context *context, int32_t sequence, int64_t length,
+                                                 llama4_error *error);
+
+/** llama4_context_fork: makes sequence @to a copy of @from, sharing memory until they differ: a cheap way to reuse a
+ * common prompt. What @to held is dropped. */
+LLAMA4_API llama4_status llama4_context_fork(llama4_context *context, int32_t from, int32_t to, llama4_error *error);
+
+/** llama4_context_info: what a context is and holds. The caller sets struct_size. */
+typedef struct llama4_context_info {
+    uint32_t struct_size;    /* sizeof(llama4_context_info) */
+    int32_t threads;         /* in use */
+    int64_t context_length;  /* positions per sequence */
+    int64_t kv_bytes;        /* held by keys and values now */
+    int64_t scratch_bytes;   /* held by intermediate results and logits now */
+    int32_t batch_size;      /* tokens computed together */
+    int32_t sequences;       /* independent sequences */
+    int32_t kv_type;         /* LLAMA4_KV_ value */
+    int32_t cpu_level;       /* LLAMA4_CPU_ value in use */
+} llama4_context_info;
+
+/** llama4_context_get_info: what a context uses now. @info: (out): struct_size set by the caller. */
+LLAMA4_API llama4_status llama4_context_get_info(const llama4_context *context, llama4_context_info *info,
+                                                 llama4_error *error);
+
+/* ---- Samplers: logits to the next token --------------------------------------------------------------------------- */
+
+/** llama4_sampler: a chain of steps, applied in the order in which they were added. An empty chain, or one that ends
+ * greedy, takes the most likely token (the lowest id among equals); any other draws from what the steps left. The same
+ * seed, steps and logits give the same tokens on every machine. */
+typedef struct llama4_sampler llama4_sampler;
+
+/** llama4_sampler_create: an empty chain.
+ * @model: gives its allocator, and is held until the sampler is released.
+ * @sampler: (out) (transfer full). */
+LLAMA4_API llama4_status llama4_sampler_create(llama4_model *model, uint64_t seed, llama4_sampler **sampler,
+                                               llama4_error *error);
+
+/** llama4_sampler_release: the end of a sampler. @sampler: (nullable) (transfer full). */
+LLAMA4_API void llama4_sampler_release(llama4_sampler *sampler);
+
+/** llama4_sampler_add_greedy: only the most likely token remains. */
+LLAMA4_API llama4_status llama4_sampler_add_greedy(llama4_sampler *sampler, llama4_error *error);
+
+/** llama4_sampler_add_temperature: logits are divided by @temperature, finite and at least 0; 0 is greedy. Meta's default is 0.6. */
+LLAMA4_API llama4_status llama4_sampler_add_temperature(llama4_sampler *sampler, float temperature, llama4_error *error);
+
+/** llama4_sampler_add_top_k: only the @k most likely tokens remain; k of 0 keeps all. */
+LLAMA4_API llama4_status llama4_sampler_add_top_k(llama4_sampler *sampler, int32_t k, llama4_error *error);
+
+/** llama4_sampler_add_top_p: tokens remain, most likely first, while the probability before them is at most @p (0 .. 1), as in
+ * Meta's code. The most likely one always remains. Meta's default is 0.9. */
+LLAMA4_API llama4_status llama4_sampler_add_top_p(llama4_sampler *sampler, float p, llama4_error *error);
+
+/** llama4_sampler_add_min_p: tokens remain whose probability is at least @p (0 .. 1) times that of the most likely one. */
+LLAMA4_API llama4_status llama4_sampler_add_min_p(llama4_sampler *sampler, float p, llama4_error *error);
+
+/** llama4_sampler_reset: starts the random numbers again from @seed; the steps stay. */
+LLAMA4_API llama4_status llama4_sampler_reset(llama4_sampler *sampler, uint64_t seed, llama4_error *error);
+
+/** llama4_sampler_sample: draws a token.
+ * @logits: (array length=n): not changed. NaN counts as impossible; if nothing is possible: LLAMA4_ERR_ARGUMENT.
+ * @token: (out): 0 .. n - 1. */
+LLAMA4_API llama4_status llama4_sampler_sample(llama4_sampler *sampler, const float *logits, size_t n, int32_t *token,
+                                               llama4_error *error);
+
+/* ---- Generating text ----------------------------------------------------------------------------------------------- */
+
+/** llama4_text_fn: receives each new token and the text that it completed (valid UTF-8, not NUL-terminated, often empty).
+ * Return non-zero to stop after this token. A last call with token -1 may follow, with text that was still waiting.
+ * @text: (array length=length). */
+typedef int32_t (*llama4_text_fn)(void *user, int32_t token, const char *text, size_t length);
+
+/** LLAMA4_GENERATE_: (flags): of llama4_generate_params. */
+#define LLAMA4_GENERATE_IGNORE_STOP 1u   /* go on past stop tokens */
+#define LLAMA4_GENERATE_SPECIAL_TEXT 2u  /* write the names of special tokens into the text */
+
+/** llama4_generate_params: how to choose tokens, and when to stop. */
+typedef struct llama4_generate_params {
+    uint32_t struct_size;     /* sizeof(llama4_generate_params) */
+    uint32_t flags;           /* LLAMA4_GENERATE_ values, or 0 */
+    int64_t max_tokens;       /* 0: until a stop token comes or the context is full */
+    llama4_sampler *sampler;  /* (nullable) NULL: greedy */
+} llama4_generate_params;
+
+/** LLAMA4_STOPPED_: (values): why a generation ended. */
+#define LLAMA4_STOPPED_TOKEN 1    /* a stop token came */
+#define LLAMA4_STOPPED_LIMIT 2    /* max_tokens were generated */
+#define LLAMA4_STOPPED_CALLBACK 3 /* the callback asked for it */
+#define LLAMA4_STOPPED_CONTEXT 4  /* the context is full */
+
+/** llama4_generate_result: how a generation ended. The caller sets struct_size. */
+typedef struct llama4_generate_result {
+    uint32_t struct_size;     /* sizeof(llama4_generate_result) */
+    int32_t stopped;          /* LLAMA4_STOPPED_ value */
+    int64_t prompt_tokens;    /* computed before the first new token */
+    int64_t generated_tokens; /* the stop token included */
+    double prompt_seconds;    /* wall time until the first new token */
+    double generate_seconds;  /* wall time of the rest */
+    int32_t last_token;       /* the last id that was generated; it is not yet part of the sequence. -1: none */
+    int32_t reserved;         /* 0 */
+} llama4_generate_result;
+
+/** llama4_context_generate: appends a prompt to a sequence, then samples tokens and appends them, one by one. The last token
+ * is reported but not appended, so that a conversation goes on by passing it first in the next prompt.
+ * Works without a vocabulary: then the text is always empty and no token stops it.
+ * After a failure or cancellation, too, the sequence holds the prompt and all reported tokens but the last; if none was
+ * reported, it is as it was before the call (a prompt that crossed the end of a chunk may stay).
+ * @prompt: (array length=n_prompt): at least one id.
+ * @params: (nullable). @on_text: (nullable). @result: (out) (nullable): written on success only. */
+LLAMA4_API llama4_status llama4_context_generate(llama4_context *context, int32_t sequence, const int32_t *prompt,
+                                                 size_t n_prompt, const llama4_generate_params *params,
+                                                 llama4_text_fn on_text, void *user, llama4_generate_result *result,
+                                                 llama4_error *error);
+
+/** llama4_context_chat: llama4_chat_tokenize of a whole conversation, then llama4_context_generate, on a sequence that is
+ * emptied first.
+ * @messages: (array length=n_messages stride=stride): @stride is sizeof(llama4_message) of the caller's header.
+ * @params: (nullable). @on_text: (nullable). @result: (out) (nullable): written on success only. */
+LLAMA4_API llama4_status llama4_context_chat(llama4_context *context, int32_t sequence, const llama4_message *messages,
+                                             size_t n_messages, size_t stride, const llama4_generate_params *params,
+                                             llama4_text_fn on_text, void *user, llama4_generate_result *result,
+                                             llama4_error *error);
+
+/* ---- Converting files ------------------------------------------------------------------------------------------------ */
+
+/** llama4_convert_params: what to write, and with which hooks. */
+typedef struct llama4_convert_params {
+    uint32_t struct_size;         /* sizeof(llama4_convert_params) */
+    uint32_t flags;               /* 0 */
+    const char *type;             /* (nullable) of matrices: "f32", "f16", "bf16", "q8_0" or "q4_0"; NULL: as they are.
+                                     Norms and routers are always float32; rows that no block divides stay float16 */
+    llama4_allocate_fn allocate;  /* (nullable) both or neither */
+    llama4_release_fn release;    /* (nullable) */
+    void *allocator_user;
+    llama4_log_fn log;            /* (nullable) */
+    void *log_user;
+    llama4_progress_fn progress;  /* (nullable) */
+    void *progress_user;
+    const char *vocabulary_path;  /* (nullable) as in llama4_model_params */
+} llama4_convert_params;
+
+/** llama4_convert_params_init: fills the defaults: every tensor keeps its type. @params: (out). */
+LLAMA4_API llama4_status llama4_convert_params_init(llama4_convert_params *params, size_t size);
+
+/** llama4_convert: writes the text part of a model (anything that llama4_model_open accepts) as one GGUF v3 file. A file
+ * that is there already is replaced only when the new one is complete; on failure nothing is left behind.
+ * @params: (nullable). */
+LLAMA4_API llama4_status llama4_convert(const char *in_path, const char *out_path, const llama4_convert_params *params,
+                                        llama4_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* LLAMA4_LLAMA4_H */
