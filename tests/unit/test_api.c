@@ -337,7 +337,7 @@ TEST(elements_larger_than_their_stride)
     llama4_model_release(the_model);
 }
 
-TEST(elements_larger_than_their_stride), T(struct_sizes)
+TEST(struct_sizes)
 {
     the_model = open_model(TINY, NULL);
     the_context = the_model ? open_context(the_model, 1, 0) : NULL;
@@ -438,4 +438,4 @@ TEST(init_functions)
 }
 
 TEST_MAIN(T(version_and_names), T(open_path_descriptor_and_memory), T(open_what_is_not_there), T(header_only), T(shapes_are_what_the_files_say),
-          T(release_in_any_order), T(struct_sizes), T(filled_structs), T(error_structs), T(init_functions))
+          T(release_in_any_order), T(elements_larger_than_their_stride), T(struct_sizes), T(filled_structs), T(error_structs), T(init_functions))
