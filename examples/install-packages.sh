@@ -20,6 +20,12 @@ have() {
         ${CC:-cc} -x c -fsanitize=address,undefined -o /dev/null - 2>/dev/null ;;
     ninja) command -v ninja >/dev/null || command -v ninja-build >/dev/null ;;
     pkg-config) command -v pkg-config >/dev/null || command -v pkgconf >/dev/null ;;
+    c++-compiler) printf 'int main() { return 0; }\n' | ${CXX:-c++} -x c++ -o /dev/null - 2>/dev/null ;;
+    venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
+    abigail) command -v abidiff >/dev/null ;;
+    host-libraries) pkg-config --exists openblas libpng libzstd 2>/dev/null ;;
+    rust) command -v cargo >/dev/null && command -v rustc >/dev/null ;;
+    valgrind) command -v valgrind >/dev/null ;;
     numpy) python3 -c 'import numpy' 2>/dev/null ;;
     meson | python3 | git | make) command -v "$1" >/dev/null ;;
     *) echo "install-packages.sh: nobody taught it what '$1' is" >&2; return 2 ;;
@@ -30,6 +36,22 @@ have() {
 package_name() {
     case $1:$2 in
     debian:c-compiler) echo gcc libc6-dev ;;
+    debian:c++-compiler) echo g++ ;;
+    debian:venv) echo python3-venv ;;
+    debian:abigail) echo abigail-tools ;;
+    debian:host-libraries) echo libopenblas-dev libpng-dev libzstd-dev ;;
+    debian:rust) echo cargo rustc ;;
+    fedora:c++-compiler) echo gcc-c++ ;;
+    fedora:abigail) echo libabigail ;;
+    fedora:host-libraries) echo openblas-devel libpng-devel libzstd-devel ;;
+    fedora:rust) echo cargo rust ;;
+    arch:c++-compiler) echo gcc ;;
+    arch:abigail) echo libabigail ;;
+    arch:host-libraries) echo openblas libpng zstd ;;
+    brew:c++-compiler | brew:venv) ;;
+    brew:abigail) echo libabigail ;;
+    brew:host-libraries) echo openblas libpng zstd ;;
+    fedora:venv | arch:venv) echo python3 ;;
     debian:sanitizers) echo gcc libc6-dev ;;
     debian:clang) echo clang ;;
     debian:fuzzer) echo clang "$(debian_clang_runtime)" ;;
