@@ -6,6 +6,7 @@
 
 #include "kernels/kernels.h"
 #include "llama4/llama4.h"
+#include "kernels/packed_body.h"
 
 /* Taylor's series on |r| <= ln 2 / 2; the relative error stays below 2e-7. Results below 2^-126 become 0; NaN stays NaN. */
 static inline v16 v16_exp(v16 x)
@@ -269,6 +270,9 @@ static void l4_fill(l4_kernels *k, int32_t level)
     k->decode[LLAMA4_TYPE_BF16] = bf16_decode, k->dot[LLAMA4_TYPE_BF16] = bf16_dot, k->columns[LLAMA4_TYPE_BF16] = bf16_columns;
     k->decode[LLAMA4_TYPE_Q8_0] = q8_0_decode, k->dot[LLAMA4_TYPE_Q8_0] = q8_0_dot;
     k->decode[LLAMA4_TYPE_Q4_0] = q4_0_decode, k->dot[LLAMA4_TYPE_Q4_0] = q4_0_dot;
+    k->panel[LLAMA4_TYPE_Q8_0] = q8_0_panel;
+    k->panel[LLAMA4_TYPE_Q4_0] = q4_0_panel;
+    k->quantize_row = quantize_row;
     k->tile = tile;
     k->sum_squares = sum_squares;
     k->scale = scale;

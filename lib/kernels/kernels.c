@@ -1,10 +1,12 @@
 /* Portable C for every slot, then whatever the level allows on top. */
-#include "kernels/v16_generic.h"
+#include "kernels/p16_generic.h"
 #include "kernels/body.h"
 
 #if defined(L4_HAVE_X86)
 void l4_kernels_avx2(l4_kernels *k);
+void l4_kernels_avx2_vnni(l4_kernels *k);
 void l4_kernels_avx512(l4_kernels *k);
+void l4_kernels_avx512_vnni(l4_kernels *k);
 #endif
 
 static const l4_kernels empty;
@@ -14,10 +16,20 @@ void l4_kernels_init(l4_kernels *k, int32_t level)
     *k = empty;
     l4_fill(k, LLAMA4_CPU_GENERIC);
 #if defined(L4_HAVE_X86)
-    if (level >= LLAMA4_CPU_AVX2)
+    switch (level) {
+    case LLAMA4_CPU_AVX2:
         l4_kernels_avx2(k);
-    if (level >= LLAMA4_CPU_AVX512)
+        break;
+    case LLAMA4_CPU_AVX2_VNNI:
+        l4_kernels_avx2_vnni(k);
+        break;
+    case LLAMA4_CPU_AVX512:
         l4_kernels_avx512(k);
+        break;
+    case LLAMA4_CPU_AVX512_VNNI:
+        l4_kernels_avx512_vnni(k);
+        break;
+    }
 #endif
     (void)level;
 }

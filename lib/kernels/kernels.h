@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/packed.h"
+
 #define L4_TYPE_SLOTS 40   /* GGUF type numbers are below this */
 #define L4_ATTENTION_BLOCK 64 /* keys that one step of the online softmax takes together */
 
@@ -32,6 +34,13 @@ typedef struct l4_kernels {
     /* Matrices stored by columns: y[r] = sum over c of w[c * stride + r * element] x[c] for r < rows <= 64, as `dot` of the
      * transposed matrix would give it. F32, F16, BF16. */
     void (*columns[L4_TYPE_SLOTS])(const uint8_t *w, size_t stride, size_t n, const float *x, float *y, size_t rows);
+
+    /* Quantised products: `tokens` rows of int8 activations against one panel of 16 rows (kernels/packed.h): y[t * ldy + r] for r < rows. NULL
+     * for types that are not packed. */
+    void (*panel[L4_TYPE_SLOTS])(const uint8_t *panel, size_t blocks, const l4_qrow *x, size_t tokens, size_t rows, float *y, size_t ldy);
+
+    /* n float32, a multiple of 32, -> l4_qrow_bytes(n) bytes for l4_qrow_at. */
+    void (*quantize_row)(const float *x, size_t n, uint8_t *out);
 
     float (*sum_squares)(const float *x, size_t n);
     void (*scale)(const float *x, float factor, const float *w, float *out, size_t n); /* x * factor * w; w may be NULL (then x * factor) */

@@ -49,6 +49,7 @@ static inline v16 v16_fma(v16 a, v16 b, v16 c) { EACH(fma1(a.lane[i], b.lane[i],
 /* The second operand where either is NaN, as x86 has it. */
 static inline v16 v16_max(v16 a, v16 b) { EACH(a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]); }
 static inline v16 v16_min(v16 a, v16 b) { EACH(a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]); }
+static inline v16 v16_abs(v16 a) { EACH(l4_bits_f32(l4_f32_bits(a.lane[i]) & 0x7fffffff)); }
 /* 0 where x < limit, otherwise a. */
 static inline v16 v16_zero_below(v16 a, v16 x, float limit) { EACH(x.lane[i] < limit ? 0.0f : a.lane[i]); }
 /* 2^k for a lane that holds 1.5 * 2^23 + k, -126 <= k <= 127. */

@@ -182,6 +182,51 @@ static void check_vectors(const l4_kernels *a, const l4_kernels *b, const char *
     report("scores, softmax_step, accumulate", level, attention);
 }
 
+/* Panels of quantised rows: one token and many, fewer than 16 rows, extreme values; and against the sum written out in double. */
+static void check_panels(const l4_kernels *a, const l4_kernels *b, const char *level)
+{
+    static uint8_t panel[16 * 34 * 24], rows_of_q[40 * 1024];
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        if (!l4_packed_can(types[t].type))
+            continue;
+        int equal = 1, right = 1, quantize = 1;
+        for (int round = 0; round < 200; round++) {
+            size_t n = 32 * (1 + next() % 20), rows = 1 + next() % 16, tokens = 1 + next() % 30, stride = n / 32 * types[t].bytes;
+            fill_bytes(raw, 16 * stride);
+            for (size_t i = 0; i < 16 * n / 32 && round % 2 == 0; i++) /* scales that do not overflow */
+                raw[i * types[t].bytes + 1] = (raw[i * types[t].bytes + 1] & 0x83) | 0x20;
+            l4_panel_pack(types[t].type, raw, stride, rows, n, panel);
+            l4_qrow x_rows[30];
+            uint8_t other[2048];
+            for (size_t k = 0; k < tokens; k++) {
+                uint8_t *at = rows_of_q + k * l4_qrow_bytes(640);
+                fill(x, n, round % 2);
+                a->quantize_row(x, n, at), b->quantize_row(x, n, other);
+                x_rows[k] = l4_qrow_at(at, n);
+                quantize &= memcmp(at, other, n) == 0 && same((const float *)(at + n), (const float *)(other + n), n / 32) &&
+                            memcmp(x_rows[k].sum, l4_qrow_at(other, n).sum, n / 32 * 4) == 0;
+            }
+            set_guards(29 * 17 + 16);
+            a->panel[types[t].type](panel, n / 32, x_rows, tokens, rows, out_a, 17);
+            b->panel[types[t].type](panel, n / 32, x_rows, tokens, rows, out_b, 17);
+            equal &= guarded_equal(29 * 17 + 16);
+            size_t r = next() % rows, k = next() % tokens;
+            double exact = 0, size = 1e-30;
+            a->decode[types[t].type](raw + r * stride, n, y);
+            for (size_t i = 0; i < n; i++) {
+                double term = (double)y[i] * x_rows[k].q[i] * x_rows[k].scale[i / 32];
+                exact += term, size += fabs(term);
+            }
+            if (round % 2 == 0)
+                right &= fabs(out_a[k * 17 + r] - exact) <= 1e-5 * size;
+        }
+        char name[64];
+        snprintf(name, sizeof name, "panel %s", types[t].name);
+        report(name, level, equal && right);
+        report("quantize_row", level, quantize);
+    }
+}
+
 /* Whether the C library's own fmaf rounds once: some go through a wider type and meet a tie that is none. */
 static int fmaf_works(void)
 {
@@ -228,11 +273,13 @@ int main(void)
     static const struct {
         int32_t level;
         const char *name;
-    } levels[] = {{LLAMA4_CPU_AVX2, "avx2"}, {LLAMA4_CPU_AVX512, "avx512"}};
+    } levels[] = {{LLAMA4_CPU_AVX2, "avx2"},     {LLAMA4_CPU_AVX2_VNNI, "avx2_vnni"},
+                  {LLAMA4_CPU_AVX512, "avx512"}, {LLAMA4_CPU_AVX512_VNNI, "avx512_vnni"}};
     l4_kernels generic, other;
     l4_kernels_init(&generic, LLAMA4_CPU_GENERIC);
     check_reference(&generic);
     check_types(&generic, &generic, "generic");
+    check_panels(&generic, &generic, "generic");
     for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
         l4_kernels_init(&other, levels[i].level);
         if (other.level != levels[i].level || l4_cpu_level(levels[i].level) != levels[i].level) {
@@ -242,6 +289,7 @@ int main(void)
         }
         check_types(&generic, &other, levels[i].name);
         check_vectors(&generic, &other, levels[i].name);
+        check_panels(&generic, &other, levels[i].name);
     }
     printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
     return failed != 0 || passed == 0;

@@ -48,6 +48,8 @@ static inline v16 v16_div(v16 x, v16 y) { return join(_mm256_div_ps(x.a, y.a), _
 static inline v16 v16_fma(v16 x, v16 y, v16 z) { return join(_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)); }
 static inline v16 v16_max(v16 x, v16 y) { return join(_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)); }
 static inline v16 v16_min(v16 x, v16 y) { return join(_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)); }
+static inline __m256 abs_half(__m256 x) { return _mm256_and_ps(x, _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff))); }
+static inline v16 v16_abs(v16 x) { return join(abs_half(x.a), abs_half(x.b)); }
 static inline v16 v16_zero_below(v16 x, v16 y, float limit)
 {
     __m256 l = _mm256_set1_ps(limit);
