@@ -25,35 +25,46 @@ static uint64_t xgetbv0(void)
     return (uint64_t)high << 32 | low;
 }
 
-static int32_t hardware_level(void)
+/* Each level that this processor has and the system saves the registers of. */
+static int has_level(int32_t level)
 {
-    uint32_t a, b, c, d;
-    if (!__get_cpuid(1, &a, &b, &c, &d))
-        return LLAMA4_CPU_GENERIC;
-    const uint32_t fma = 1u << 12, osxsave = 1u << 27, avx = 1u << 28, f16c = 1u << 29;
-    if ((c & (fma | osxsave | avx | f16c)) != (fma | osxsave | avx | f16c))
-        return LLAMA4_CPU_GENERIC;
+    uint32_t a, b, c, d, vnni = 0;
+    const uint32_t fma = 1u << 12, osxsave = 1u << 27, avx = 1u << 28, f16c = 1u << 29, base = fma | osxsave | avx | f16c;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & base) != base)
+        return 0;
     uint64_t state = xgetbv0();
     if ((state & 0x06) != 0x06 || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & 1u << 5))
-        return LLAMA4_CPU_GENERIC;
+        return 0;
+    if (a >= 1)
+        __get_cpuid_count(7, 1, &vnni, &a, &d, &d);
     const uint32_t avx512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31; /* F, DQ, BW, VL */
-    if ((state & 0xe6) != 0xe6 || (b & avx512) != avx512)
-        return LLAMA4_CPU_AVX2;
-    return LLAMA4_CPU_AVX512;
+    const int wide = (state & 0xe6) == 0xe6 && (b & avx512) == avx512;
+    switch (level) {
+    case LLAMA4_CPU_AVX2:
+        return 1;
+    case LLAMA4_CPU_AVX2_VNNI:
+        return (vnni & 1u << 4) != 0;
+    case LLAMA4_CPU_AVX512:
+        return wide;
+    case LLAMA4_CPU_AVX512_VNNI:
+        return wide && (c & 1u << 11);
+    default:
+        return 0;
+    }
 }
 #else
-static int32_t hardware_level(void)
+static int has_level(int32_t level)
 {
-    return LLAMA4_CPU_GENERIC;
+    (void)level;
+    return 0;
 }
 #endif
 
 int32_t l4_cpu_level(int32_t cap)
 {
-    static const int32_t levels[] = {LLAMA4_CPU_AVX512, LLAMA4_CPU_AVX2};
-    int32_t here = hardware_level();
+    static const int32_t levels[] = {LLAMA4_CPU_AVX512_VNNI, LLAMA4_CPU_AVX512, LLAMA4_CPU_AVX2_VNNI, LLAMA4_CPU_AVX2};
     for (unsigned i = 0; i < sizeof levels / sizeof *levels; i++)
-        if (levels[i] <= here && (cap == LLAMA4_CPU_AUTO || levels[i] <= cap))
+        if ((cap == LLAMA4_CPU_AUTO || levels[i] <= cap) && has_level(levels[i]))
             return levels[i];
     return LLAMA4_CPU_GENERIC;
 }

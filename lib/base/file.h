@@ -30,6 +30,12 @@ int l4_map_is_path(const l4_mapping *m, const char *path);
 /* Asks the system to read `size` bytes at `offset` ahead of use. A hint only. */
 void l4_map_prefetch(const l4_mapping *m, size_t offset, size_t size);
 
+/* The bytes need not stay in this process's memory: they are read again from the file if they are looked at. A hint only; whole pages only. */
+void l4_map_forget(const l4_mapping *m, size_t offset, size_t size);
+
+/* Large memory that is about to be filled and then read from end to end: the system may back it with large pages. A hint. */
+void l4_memory_stream(void *memory, size_t size);
+
 /* Bytes of memory that the machine has; 0 if it does not say. */
 uint64_t l4_memory_size(void);
 

@@ -103,6 +103,32 @@ void l4_map_prefetch(const l4_mapping *m, size_t offset, size_t size)
     posix_madvise((void *)(uintptr_t)(m->data + start), size + (offset - start), POSIX_MADV_WILLNEED);
 }
 
+void l4_map_forget(const l4_mapping *m, size_t offset, size_t size)
+{
+#if defined(MADV_DONTNEED)
+    long page = sysconf(_SC_PAGESIZE);
+    if (!m->owned || !m->data || page <= 0 || offset >= m->size)
+        return;
+    size_t end = size < m->size - offset ? offset + size : m->size, whole = (size_t)page;
+    size_t first = (offset + whole - 1) / whole * whole, last = end / whole * whole;
+    if (first < last)
+        madvise((void *)(uintptr_t)(m->data + first), last - first, MADV_DONTNEED);
+#else
+    (void)m, (void)offset, (void)size;
+#endif
+}
+
+void l4_memory_stream(void *memory, size_t size)
+{
+#if defined(MADV_HUGEPAGE)
+    const uintptr_t large = (uintptr_t)2 << 20, start = ((uintptr_t)memory + large - 1) / large * large, end = ((uintptr_t)memory + size) / large * large;
+    if (start < end)
+        madvise((void *)start, end - start, MADV_HUGEPAGE);
+#else
+    (void)memory, (void)size;
+#endif
+}
+
 uint64_t l4_memory_size(void)
 {
 #if defined(__APPLE__) /* sysconf tells it there only since lately */

@@ -171,6 +171,18 @@ void l4_map_prefetch(const l4_mapping *m, size_t offset, size_t size)
     PrefetchVirtualMemory(GetCurrentProcess(), 1, &range, 0);
 }
 
+void l4_map_forget(const l4_mapping *m, size_t offset, size_t size)
+{
+    /* Unlocking pages that are not locked takes them out of the working set. */
+    if (m->owned && m->data && offset < m->size)
+        VirtualUnlock((void *)(uintptr_t)(m->data + offset), size < m->size - offset ? size : m->size - offset);
+}
+
+void l4_memory_stream(void *memory, size_t size)
+{
+    (void)memory, (void)size; /* large pages need a privilege here */
+}
+
 uint64_t l4_memory_size(void)
 {
     MEMORYSTATUSEX status = {.dwLength = sizeof status};

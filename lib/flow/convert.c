@@ -340,7 +340,7 @@ llama4_status l4_convert(const char *in_path, const char *out_path, const llama4
         .log_user = params->log_user,
         .vocabulary_path = params->vocabulary_path,
     };
-    l4_source source = {.path = in_path, .fd = -1};
+    l4_source source = {.path = in_path, .fd = -1, .as_stored = 1};
     llama4_model *model;
     status = l4_model_open(&source, &open, &model, error);
     if (status)

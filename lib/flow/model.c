@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "format/safetensors.h"
+#include "model/pack.h"
 
 #define PREFETCH_STEP ((size_t)64 << 20)
 
@@ -114,7 +115,7 @@ static llama4_status prefetch(opening *o, llama4_error *error)
             size_t left = archive->files[i].size - at, step = left < PREFETCH_STEP ? left : PREFETCH_STEP;
             l4_map_prefetch(&archive->files[i], at, step);
             done += step;
-            llama4_status status = report(o, 0.2f + 0.75f * (float)((double)done / (double)total), error);
+            llama4_status status = report(o, 0.2f + 0.1f * (float)((double)done / (double)total), error);
             if (status)
                 return status;
         }
@@ -150,6 +151,8 @@ static llama4_status fill(opening *o, const l4_source *source, llama4_error *err
             status = report(o, 0.2f, error);
         if (status == LLAMA4_OK)
             status = prefetch(o, error);
+        if (status == LLAMA4_OK && !source->as_stored)
+            status = l4_weights_pack(&m->weights, m->archive, o->params->progress, o->params->progress_user, 0.3f, error);
     }
     return status ? status : report(o, 1.0f, error);
 }

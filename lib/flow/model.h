@@ -29,6 +29,7 @@ typedef struct l4_source {
     int fd;
     const void *data;
     size_t size;
+    int as_stored; /* for reading rows, as a converter does: weights are not packed, and cannot be computed with */
 } l4_source;
 
 llama4_status l4_model_open(const l4_source *source, const llama4_model_params *params, llama4_model **out, llama4_error *error);

@@ -173,5 +173,8 @@ void l4_weights_clear(l4_weights *w)
     l4_free(w->allocator, w->layers);
     l4_free(w->allocator, w->vectors);
     l4_free(w->allocator, w->expert_views);
+    for (size_t i = 0; i < w->n_packed; i++)
+        l4_free(w->allocator, w->packed[i]);
+    l4_free(w->allocator, w->packed);
     memset(w, 0, sizeof *w);
 }

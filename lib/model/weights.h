@@ -6,6 +6,7 @@
 #include "model/config.h"
 
 #define L4_ROWS 0    /* row r begins at data + r * stride */
+#define L4_PACKED 2  /* panels of sixteen rows, `stride` bytes apart: kernels/packed.h */
 #define L4_COLUMNS 1 /* element (r, c) lies at data + c * stride + r * element size: F32, F16 and BF16 only */
 
 /* y = W x with W [rows, cols]: rows outputs, cols inputs. */
@@ -14,7 +15,7 @@ typedef struct l4_matrix {
     uint64_t stride;     /* bytes */
     uint32_t rows, cols;
     uint32_t type;       /* GGUF number; one that l4_kernels can compute */
-    uint32_t layout;     /* L4_ROWS or L4_COLUMNS */
+    uint32_t layout;     /* L4_ROWS, L4_COLUMNS or L4_PACKED */
 } l4_matrix;
 
 typedef struct l4_ffn {
@@ -40,6 +41,8 @@ typedef struct l4_weights {
     l4_layer *layers;
     float *vectors;           /* storage of norms and frequencies */
     l4_ffn *expert_views;     /* storage of experts */
+    uint8_t **packed;         /* storage of packed matrices */
+    size_t n_packed, packed_capacity;
 } l4_weights;
 
 /* Binds a GGUF file's tensors (names of LLAMA.cpp's converter) or a Hugging Face directory's. `archive` must outlive the weights.
@@ -48,7 +51,7 @@ llama4_status l4_weights_from_gguf(const l4_allocator *a, const l4_config *c, co
 llama4_status l4_weights_from_hf(const l4_allocator *a, const l4_config *c, const l4_archive *archive, l4_weights *out, llama4_error *error);
 void l4_weights_clear(l4_weights *w);
 
-/* Row r as float32 [cols]. */
+/* Row r as float32 [cols]; not of a packed matrix. */
 void l4_matrix_row(const l4_matrix *m, uint32_t r, float *out);
 
 #endif

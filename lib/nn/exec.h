@@ -10,6 +10,9 @@ typedef struct l4_exec {
     l4_pool *pool;
     float *scratch;        /* scratch_size floats for each thread */
     size_t scratch_size;
+    uint8_t *quantized;    /* rows of activations as int8, for packed matrices: as many as one call of l4_linear needs */
+    l4_qrow *rows;         /* one for each of them */
+    size_t *first_row;     /* one for each product of a call */
 } l4_exec;
 
 /* Multiply-adds below which waking another thread costs more than it saves. */

@@ -3,6 +3,8 @@
 #define GROUP 16              /* rows that are handed out together; columns layout: 4 of these */
 #define BLOCK_FLOATS (1 << 18) /* decoded rows at a time: 1 MB, to stay in the second-level cache */
 
+#define TOKENS 96 /* rows of activations that a few panels are multiplied with before the next ones come in */
+
 typedef struct job {
     const l4_exec *exec;
     const l4_product *products;
@@ -44,6 +46,15 @@ static void do_rows(const l4_exec *e, const l4_product *p, size_t first, size_t 
     }
 }
 
+static void do_panels(const l4_exec *e, const l4_product *p, const l4_qrow *x, size_t first, size_t last)
+{
+    const l4_matrix *w = p->w;
+    for (size_t t = 0; t < p->tokens; t += TOKENS)
+        for (size_t r = first; r < last; r += L4_PANEL)
+            e->kernels->panel[w->type](w->data + r / L4_PANEL * w->stride, w->cols / L4_QBLOCK, x + t, p->tokens - t < TOKENS ? p->tokens - t : TOKENS,
+                                       last - r < L4_PANEL ? last - r : L4_PANEL, p->y + t * p->ldy + r, p->ldy);
+}
+
 static void do_columns(const l4_exec *e, const l4_product *p, size_t first, size_t last)
 {
     const l4_matrix *w = p->w;
@@ -66,11 +77,54 @@ static void task(void *argument, size_t begin, size_t end, int worker)
         if (from >= to)
             continue;
         size_t group = p->w->layout == L4_COLUMNS ? 4 * GROUP : GROUP, last = to * group < p->w->rows ? to * group : p->w->rows;
-        if (p->w->layout == L4_COLUMNS)
+        if (p->w->layout == L4_PACKED)
+            do_panels(j->exec, p, j->exec->rows + j->exec->first_row[i], from * group, last);
+        else if (p->w->layout == L4_COLUMNS)
             do_columns(j->exec, p, from * group, last);
         else
             do_rows(j->exec, p, from * group, last, scratch);
     }
+}
+
+static void quantize_task(void *argument, size_t begin, size_t end, int worker)
+{
+    const job *j = argument;
+    size_t done = 0, next = 0; /* rows handed out, and where the next distinct input begins */
+    (void)worker;
+    for (size_t i = 0; i < j->n && done < end; i++) {
+        const l4_product *p = &j->products[i];
+        if (p->w->layout != L4_PACKED || j->exec->first_row[i] != next)
+            continue;
+        next = done + p->tokens;
+        for (size_t t = begin > done ? begin - done : 0; t < p->tokens && done + t < end; t++)
+            j->exec->kernels->quantize_row(p->x + t * p->ldx, p->w->cols, (uint8_t *)(uintptr_t)j->exec->rows[done + t].q);
+        done = next;
+    }
+}
+
+/* Inputs of packed matrices become int8, each distinct one once: products that share an input follow each other. */
+static void quantize(const l4_exec *e, const l4_product *products, size_t n)
+{
+    job j = {e, products, n};
+    const l4_product *last = NULL;
+    size_t rows = 0;
+    uint8_t *memory = e->quantized;
+    double work = 0;
+    for (size_t i = 0; i < n; i++) {
+        const l4_product *p = &products[i];
+        if (p->w->layout != L4_PACKED)
+            continue;
+        if (last && last->x == p->x && last->tokens == p->tokens && last->w->cols == p->w->cols) {
+            e->first_row[i] = rows - p->tokens;
+            continue;
+        }
+        last = p;
+        e->first_row[i] = rows;
+        for (size_t t = 0; t < p->tokens; t++, memory += l4_qrow_bytes(p->w->cols))
+            e->rows[rows++] = l4_qrow_at(memory, p->w->cols);
+        work += 2.0 * (double)p->tokens * p->w->cols;
+    }
+    l4_pool_run(e->pool, quantize_task, &j, rows, l4_grain(e, rows, work));
 }
 
 void l4_linear(const l4_exec *e, const l4_product *products, size_t n)
@@ -82,5 +136,6 @@ void l4_linear(const l4_exec *e, const l4_product *products, size_t n)
         total += groups(&products[i]);
         work += (double)products[i].w->rows * products[i].w->cols * (double)products[i].tokens;
     }
+    quantize(e, products, n);
     l4_pool_run(e->pool, task, &j, total, l4_grain(e, total, work));
 }

@@ -31,6 +31,14 @@ static void lay_out(l4_buffers *b, const l4_config *c, size_t n)
     b->temperature = cut(b, n);
     b->runs = (void *)cut(b, n * sizeof *b->runs / sizeof(float));
     b->hidden = any_dense ? cut(b, 2 * n * c->dense_ff) : NULL;
+    /* A call of l4_linear takes each token once, and once more for each expert it goes to; or, for the logits, once. */
+    size_t widest = c->width, rows = n * (1 + c->experts_used);
+    widest = c->heads * c->head_dim > widest ? c->heads * c->head_dim : widest;
+    widest = c->dense_ff > widest ? c->dense_ff : widest;
+    widest = c->expert_ff > widest ? c->expert_ff : widest;
+    b->quantized = (void *)cut(b, rows * l4_qrow_bytes((widest + L4_QBLOCK - 1) / L4_QBLOCK * L4_QBLOCK) / sizeof(float));
+    b->rows = (void *)cut(b, rows * sizeof *b->rows / sizeof(float));
+    b->first_row = (void *)cut(b, (2 * (c->experts + 1) + 3) * sizeof *b->first_row / sizeof(float));
     if (!c->experts)
         return;
     l4_moe_scratch *m = &b->moe;

@@ -37,8 +37,8 @@ static void check_hash(uint64_t got, uint64_t want, const char *what)
         printf("  %s: 0x%016llxu, not 0x%016llxu\n", what, (unsigned long long)got, (unsigned long long)want);
 }
 
-static const char *const level_names[] = {"generic", "AVX2", "AVX-512"};
-static const int32_t levels[] = {LLAMA4_CPU_GENERIC, LLAMA4_CPU_AVX2, LLAMA4_CPU_AVX512};
+static const char *const level_names[] = {"generic", "AVX2", "AVX-VNNI", "AVX-512", "AVX-512 VNNI"};
+static const int32_t levels[] = {LLAMA4_CPU_GENERIC, LLAMA4_CPU_AVX2, LLAMA4_CPU_AVX2_VNNI, LLAMA4_CPU_AVX512, LLAMA4_CPU_AVX512_VNNI};
 
 /* ---- logits ---- */
 
@@ -51,7 +51,7 @@ static const struct {
     {"maverick", MAVERICK, 80, 0x392f94e14493b3dcu, 0xda84329cb1a2ba6du},
     {"dense", DENSE, 80, 0x92a4e9c5c910d02cu, 0xe330fbfe0140d3ceu},
     {"scout_long", LONG, 80, 0x23d8c80ddd9f91cbu, 0xe55e03911a1a699bu},
-    {"llama4-tiny", TINY, TOKENS, 0x6bd481d87de4b43du, 0xf0ed52f16074b4e8u},
+    {"llama4-tiny", TINY, TOKENS, 0xa33ee6e7a2d94c56u, 0x385b5da1437a9f7bu},
 };
 
 static void check_logits(llama4_model *model, size_t m, int32_t threads, int32_t kv_type)
@@ -102,9 +102,19 @@ TEST(logits_avx2)
     logits_of(1);
 }
 
-TEST(logits_avx512)
+TEST(logits_avx_vnni)
 {
     logits_of(2);
+}
+
+TEST(logits_avx512)
+{
+    logits_of(3);
+}
+
+TEST(logits_avx512_vnni)
+{
+    logits_of(4);
 }
 
 /* ---- kernels ---- */
@@ -123,9 +133,37 @@ static const struct {
     {LLAMA4_TYPE_F32, 0x45924b8c11d46a77u},
     {LLAMA4_TYPE_F16, 0x0dd2ea1be80351ebu},
     {LLAMA4_TYPE_BF16, 0x1bde80e03d46367cu},
-    {LLAMA4_TYPE_Q8_0, 0xae372099877af8deu},
-    {LLAMA4_TYPE_Q4_0, 0xca80f9f1413f795eu},
+    {LLAMA4_TYPE_Q8_0, 0x90ea5bb1a9b1f7e2u},
+    {LLAMA4_TYPE_Q4_0, 0x840b5f06acf1ba66u},
 };
+
+/* Quantised activations, and panels of them with packed rows. */
+static uint64_t hash_panel(uint64_t hash, const l4_kernels *k, uint32_t type)
+{
+    uint64_t state = type + 99;
+    static uint8_t stored[16 * N * 2], panel[16 * N * 2];
+    uint8_t rows[15][N * 2];
+    l4_qrow x[15];
+    float values[N], sums[15 * 16] = {0};
+    size_t stride = l4_panel_bytes(type, N) / L4_PANEL;
+    for (int r = 0; r < 16; r++) {
+        for (size_t i = 0; i < N; i++)
+            values[i] = uniform(&state) * (r + 1.0f);
+        l4_encode_row(type, values, N, stored + (size_t)r * stride);
+    }
+    for (int t = 0; t < 15; t++) {
+        for (size_t i = 0; i < N; i++)
+            values[i] = uniform(&state) * (i % 33 ? 1.0f : 9.0f);
+        k->quantize_row(values, N, rows[t]);
+        x[t] = l4_qrow_at(rows[t], N);
+        for (size_t i = 0; i < N; i++)
+            hash = hash_u64(hash, (uint8_t)x[t].q[i], 1);
+        hash = hash_floats(hash, x[t].scale, N / L4_QBLOCK);
+    }
+    l4_panel_pack(type, stored, stride, 13, N, panel);
+    k->panel[type](panel, N / L4_QBLOCK, x, 15, 13, sums, 16);
+    return hash_floats(hash, sums, 15 * 16);
+}
 
 /* Encodes, decodes and multiplies rows of every length that the type allows. */
 static uint64_t hash_type(const l4_kernels *k, uint32_t type)
@@ -144,6 +182,8 @@ static uint64_t hash_type(const l4_kernels *k, uint32_t type)
         float dot = k->dot[type](row, y, n);
         hash = hash_floats(hash, &dot, 1);
     }
+    if (k->panel[type])
+        hash = hash_panel(hash, k, type);
     if (k->columns[type]) {
         size_t size = type == LLAMA4_TYPE_F32 ? 4 : 2;
         for (size_t rows = 1; rows <= 64; rows++) {
@@ -156,7 +196,7 @@ static uint64_t hash_type(const l4_kernels *k, uint32_t type)
 
 #define OTHERS 0xb8c63583ea396a6du
 #define ELEMENTARY 0x5b8682c73d226658u
-#define SAMPLED 0x354a95bafa33a337u
+#define SAMPLED 0x8927d78e034a1a4cu
 
 static uint64_t hash_others(const l4_kernels *k)
 {
@@ -218,9 +258,19 @@ TEST(kernels_avx2)
     kernels_of(1);
 }
 
-TEST(kernels_avx512)
+TEST(kernels_avx_vnni)
 {
     kernels_of(2);
+}
+
+TEST(kernels_avx512)
+{
+    kernels_of(3);
+}
+
+TEST(kernels_avx512_vnni)
+{
+    kernels_of(4);
 }
 
 /* ---- elementary functions ---- */
@@ -279,5 +329,5 @@ TEST(sampled_text)
     llama4_model_release(model);
 }
 
-TEST_MAIN(T(logits_generic), T(logits_avx2), T(logits_avx512), T(kernels_generic), T(kernels_avx2), T(kernels_avx512), T(elementary_functions),
+TEST_MAIN(T(logits_generic), T(logits_avx2), T(logits_avx_vnni), T(logits_avx512), T(logits_avx512_vnni), T(kernels_generic), T(kernels_avx2), T(kernels_avx_vnni), T(kernels_avx512), T(kernels_avx512_vnni), T(elementary_functions),
           T(sampled_text))

@@ -160,11 +160,22 @@ static void compare_vocabularies(const llama4_vocab *x, const llama4_vocab *y)
     CHECK_MEM(l4_vocab_well_known(x), l4_vocab_well_known(y), sizeof(l4_well_known));
 }
 
+/* As it is stored: rows can be read, but nothing computed. */
+static llama4_model *open_rows(const char *path)
+{
+    const l4_source source = {.path = path, .fd = -1, .as_stored = 1};
+    const llama4_model_params params = {.struct_size = sizeof params};
+    llama4_model *m = NULL;
+    llama4_error e = LLAMA4_ERROR_INIT;
+    CHECK_STATUS(l4_model_open(&source, &params, &m, &e), LLAMA4_OK, e);
+    return m;
+}
+
 static void round_trip(const char *source, const char *type, int64_t number)
 {
     llama4_error e = LLAMA4_ERROR_INIT;
     REQUIRE_STATUS(convert(source, path_a, type, &e), LLAMA4_OK, e);
-    llama4_model *x = open_model(source, NULL), *y = open_model(path_a, NULL);
+    llama4_model *x = open_rows(source), *y = open_rows(path_a);
     if (CHECK(x && y)) {
         compare_configs(&x->config, &y->config);
         compare_weights(&x->weights, &y->weights, number);
@@ -284,7 +295,7 @@ static void columns_of(const char *name, uint32_t type)
     copy_into_folder(SCOUT, "config.json");
     rewrite_as(SCOUT, name, type);
     CHECK_STATUS(convert(folder, path_a, NULL, &e), LLAMA4_OK, e);
-    llama4_model *x = open_model(folder, NULL), *y = open_model(path_a, NULL), *z = open_model(SCOUT, NULL);
+    llama4_model *x = open_rows(folder), *y = open_rows(path_a), *z = open_rows(SCOUT);
     if (CHECK(x && y && z)) {
         CHECK(x->weights.layers[0].experts[0].up.layout == L4_COLUMNS);
         compare_weights(&x->weights, &y->weights, -1);

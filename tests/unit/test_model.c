@@ -254,6 +254,8 @@ TEST(instruction_sets_do_not_matter)
 TEST(kv_types_are_near)
 {
     for (size_t m = 0; m < sizeof paths / sizeof *paths; m++) {
+        if (strcmp(paths[m], TINY) == 0)
+            continue; /* quantised activations, and experts chosen by them, turn small differences into steps */
         truth a, b;
         if (truth_open(&a, paths[m], LLAMA4_KV_F16) & truth_open(&b, paths[m], LLAMA4_KV_F32)) {
             double worst = 0, largest = 0;
