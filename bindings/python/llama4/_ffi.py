@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 # SHA-256 of the files that this module was made from
 HEADER_SHA256 = {
-    "llama4.h": "9581fc22f1677c2fe80f1abbaa70e09dce963608b490968e37d2451b53f409e6",
-    "version.h": "30cd4ada8dc0eaa79e0de5d5499f9e197a48730700ee9acfb8e643cff027c80f",
+    "llama4.h": "b0db947dfae8e35a59644d28a2f9e37aaeb731403fc3552ee2a9f0a324d117cf",
+    "version.h": "1e4a7e2362680c3fd1fc1bf074c654bebd32e879186b82b94db6cecf2de140d3",
 }
 
-LLAMA4_VERSION_MAJOR = 0
-LLAMA4_VERSION_MINOR = 1
+LLAMA4_VERSION_MAJOR = 1
+LLAMA4_VERSION_MINOR = 0
 LLAMA4_VERSION_PATCH = 0
 
 # LLAMA4_OK, LLAMA4_ERR_: every llama4_status. New ones may come, always negative.
@@ -55,7 +55,9 @@ LLAMA4_MODEL_HEADER_ONLY = 1  # read shapes and names only: no weights, no vocab
 LLAMA4_CPU_AUTO = 0  # whatever this machine has
 LLAMA4_CPU_GENERIC = 1  # portable C; every level gives the same bits
 LLAMA4_CPU_AVX2 = 16  # x86-64 with AVX2, FMA and F16C
+LLAMA4_CPU_AVX2_VNNI = 24  # the same with AVX-VNNI
 LLAMA4_CPU_AVX512 = 32  # x86-64 with AVX-512 F, BW, DQ and VL
+LLAMA4_CPU_AVX512_VNNI = 40  # the same with AVX-512 VNNI
 
 # LLAMA4_TOKEN_: what kind of token an id is.
 LLAMA4_TOKEN_ORDINARY = 0  # text, or a part of it

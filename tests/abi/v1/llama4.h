@@ -139,7 +139,9 @@ typedef struct llama4_model_params {
 #define LLAMA4_CPU_AUTO 0    /* whatever this machine has */
 #define LLAMA4_CPU_GENERIC 1 /* portable C; every level gives the same bits */
 #define LLAMA4_CPU_AVX2 16   /* x86-64 with AVX2, FMA and F16C */
-#define LLAMA4_CPU_AVX512 32 /* x86-64 with AVX-512 F, BW, DQ and VL */
+#define LLAMA4_CPU_AVX2_VNNI 24   /* the same with AVX-VNNI */
+#define LLAMA4_CPU_AVX512 32      /* x86-64 with AVX-512 F, BW, DQ and VL */
+#define LLAMA4_CPU_AVX512_VNNI 40 /* the same with AVX-512 VNNI */
 
 /** llama4_model_params_init: fills the defaults. @size is sizeof(llama4_model_params) of the caller's header.
  * @params: (out). */
