@@ -1,0 +1,196 @@
+"""Models: files opened, ready to be used by any number of contexts."""
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import TYPE_CHECKING, Any, Callable, Iterable, List, Mapping, Optional, Sequence, Union
+
+import numpy as np
+
+from . import _errors
+from . import _ffi as ffi
+from ._native import (
+    Handle, Log, Owner, Progress, Record, Reporter, encode, int32, library, log_callback, new_error, path_bytes, run)
+from ._vocab import Text, Vocab, raise_if
+
+if TYPE_CHECKING:
+    from ._context import Context
+    from ._generation import Answer
+
+Path = Union[str, "os.PathLike[str]"]
+
+
+class ModelInfo(Record):
+    """A model's shape: the fields of llama4_model_info. layers, vocab_size, context_length, parameters, active_parameters, name, type ..."""
+
+
+class TensorInfo(Record):
+    """One tensor as stored in its file: the fields of llama4_tensor_info."""
+
+
+class Model(Owner):
+    """An open model. Immutable: any number of threads may use it at once.
+
+        with llama4.Model.open("llama4-tiny.gguf") as model:
+            for piece in model.chat("What is 11 + 3?"):
+                print(piece, end="", flush=True)
+
+    The files are mapped, not copied: they must not change while the model, or anything made from it, lives."""
+
+    def __init__(self, handle: Handle, threads: int = 0, context_length: int = 0) -> None:
+        """Not for you: Model.open makes them."""
+        self._handle = handle
+        self._threads, self._context_length = threads, context_length
+        self._idle: List[Context] = []
+        info, error = ffi.llama4_model_info(struct_size=ctypes.sizeof(ffi.llama4_model_info)), new_error()
+        raise_if(library.llama4_model_get_info(handle.pointer, ctypes.byref(info), ctypes.byref(error)), error)
+        self.info = ModelInfo(info)
+        vocab = library.llama4_model_get_vocab(handle.pointer)
+        self._vocab = Vocab(Handle(library.llama4_vocab_ref(vocab), library.llama4_vocab_release, handle._keep)) if vocab else None
+
+    # ---- Opening ----
+
+    @classmethod
+    def open(cls, path: Path, *, vocabulary: Optional[Path] = None, threads: int = 0, context_length: int = 0,
+             progress: Optional[Progress] = None, log: Optional[Log] = None, cpu_level: int = 0, header_only: bool = False) -> Model:
+        """From a GGUF file (any part of a split one), or a Hugging Face directory.
+
+        vocabulary: a tokenizer.json, tokenizer.model or GGUF file to take the vocabulary from
+        threads, context_length: what contexts made from this model get if they are not told otherwise
+        progress: called with a fraction from 0 to 1; returning something true cancels
+        log: called with a level (1 warning, 2 information) and a line of text, also on behalf of contexts; perhaps from another thread
+        cpu_level: caps the instruction set (LLAMA4_CPU_ in llama4.h); every level gives the same bits
+        header_only: read shapes and names only, for Model.info and Model.tensors
+        """
+        name = path_bytes(path)
+        return cls._open(lambda *rest: library.llama4_model_open(name, *rest), path, (), vocabulary, threads, context_length, progress,
+                         log, cpu_level, header_only)
+
+    @classmethod
+    def open_memory(cls, data: Any, *, vocabulary: Optional[Path] = None, threads: int = 0, context_length: int = 0,
+                    progress: Optional[Progress] = None, log: Optional[Log] = None, cpu_level: int = 0) -> Model:
+        """From the bytes of a single GGUF file, in anything that has a buffer (bytes, mmap, numpy). They are not copied: the model holds
+        the buffer, and nobody may change it."""
+        array = np.frombuffer(data, dtype=np.uint8)
+        return cls._open(lambda *rest: library.llama4_model_open_memory(array.__array_interface__["data"][0], array.size, *rest), None, (array,),
+                         vocabulary, threads, context_length, progress, log, cpu_level, False)
+
+    @classmethod
+    def open_fd(cls, fd: int, *, vocabulary: Optional[Path] = None, threads: int = 0, context_length: int = 0,
+                progress: Optional[Progress] = None, log: Optional[Log] = None, cpu_level: int = 0) -> Model:
+        """From an open file descriptor of a single GGUF file, which is not closed, and may be closed once this returns."""
+        number = int32(fd, "fd")
+        return cls._open(lambda *rest: library.llama4_model_open_fd(number, *rest), None, (), vocabulary, threads, context_length,
+                         progress, log, cpu_level, False)
+
+    @classmethod
+    def _open(cls, function: Callable[..., int], path: Optional[Path], keep: Any, vocabulary: Optional[Path], threads: int,
+              context_length: int, progress: Optional[Progress], log: Optional[Log], cpu_level: int, header_only: bool) -> Model:
+        reporter = Reporter(progress)
+        callbacks = ffi.llama4_progress_fn(reporter), log_callback(log)
+        params = ffi.llama4_model_params(
+            struct_size=ctypes.sizeof(ffi.llama4_model_params), flags=ffi.LLAMA4_MODEL_HEADER_ONLY if header_only else 0,
+            progress=callbacks[0], log=callbacks[1], vocabulary_path=None if vocabulary is None else path_bytes(vocabulary),
+            cpu_level=int32(cpu_level, "cpu_level"))
+        out, error = ctypes.POINTER(ffi.llama4_model)(), new_error()
+
+        def call(job: Any) -> Optional[Handle]:
+            if not job.claim():
+                return None
+            status = function(ctypes.byref(params), ctypes.byref(out), ctypes.byref(error))
+            return None if status else Handle(out, library.llama4_model_release, callbacks, keep)
+
+        handle = run(call, reporter, lambda: None)
+        if handle is None:
+            raise_if(error.status, error, path, vocabulary)
+        assert handle is not None
+        return cls(handle, threads, context_length)
+
+    # ---- What it is ----
+
+    @property
+    def vocab(self) -> Vocab:
+        """Its vocabulary. Error if the files carry none."""
+        self._get()
+        if self._vocab is None:
+            raise _errors.make(ffi.LLAMA4_ERR_NO_VOCABULARY, "the model has no vocabulary: name one when you open it")
+        return Vocab(self._vocab._get())
+
+    def tensors(self) -> List[TensorInfo]:
+        """The tensors of the model's files."""
+        handle, error, found = self._get(), new_error(), []
+        for i in range(self.info.tensors):
+            info = ffi.llama4_tensor_info(struct_size=ctypes.sizeof(ffi.llama4_tensor_info))
+            raise_if(library.llama4_model_get_tensor(handle.pointer, i, ctypes.byref(info), ctypes.byref(error)), error)
+            found.append(TensorInfo(info))
+        return found
+
+    def tokenize(self, text: Text, *, bos: bool = False, special: bool = False) -> List[int]:
+        """Token ids of a text; see Vocab.tokenize."""
+        return self.vocab.tokenize(text, bos=bos, special=special)
+
+    def detokenize(self, tokens: Iterable[int], *, special: bool = False) -> str:
+        """The text of a row of tokens; see Vocab.detokenize."""
+        return self.vocab.detokenize(tokens, special=special)
+
+    def _lean(self) -> Model:
+        """Another one for the same native model, which keeps no contexts: contexts hold it, and there is no cycle."""
+        return Model(self._get(), self._threads, self._context_length)
+
+    # ---- What it does ----
+
+    def context(self, **options: Any) -> Context:
+        """A new Context(model, **options)."""
+        from ._context import Context
+
+        return Context(self, **options)
+
+    def chat(self, messages: Union[str, Sequence[Mapping[str, Any]]], **options: Any) -> Answer:
+        """Answer a conversation: an iterator of pieces of text, as they come. Options as for Context.chat.
+
+        The context is made when it is needed and kept for the next call, which computes again only what is new. Calls may overlap, in
+        one thread or several: each has a context of its own."""
+        self._get()
+        context = None
+        while context is None or context.closed:
+            try:
+                context = self._idle.pop()
+            except IndexError:
+                context = self.context(sequences=1)
+        return context._answer(messages, self._idle, **options)
+
+    def close(self) -> None:
+        """Let go of the model. It is freed when its contexts, samplers and answers are gone too."""
+        super().close()
+        self._vocab = None
+        self._idle = []
+
+    def __eq__(self, other: object) -> bool:
+        """Do both stand for the same open model?"""
+        return isinstance(other, Model) and self._handle is not None and self._handle is other._handle
+
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        i = self.info
+        state = ", closed" if self.closed else ""
+        return f"<llama4.Model {i.name!r}: {i.layers} layers, {i.parameters / 1e6:.1f} million parameters, {i.type}, {i.format}{state}>"
+
+
+def convert(source: Path, target: Path, *, type: Optional[str] = None, vocabulary: Optional[Path] = None,
+            progress: Optional[Progress] = None, log: Optional[Log] = None) -> None:
+    """Write the text part of a model, anything that Model.open takes, as one GGUF file.
+
+    type: of matrices: "f32", "f16", "bf16", "q8_0" or "q4_0"; None leaves them as they are
+    """
+    reporter = Reporter(progress)
+    callbacks = ffi.llama4_progress_fn(reporter), log_callback(log)
+    params = ffi.llama4_convert_params(
+        struct_size=ctypes.sizeof(ffi.llama4_convert_params), type=None if type is None else encode(type, "type"), log=callbacks[1],
+        progress=callbacks[0], vocabulary_path=None if vocabulary is None else path_bytes(vocabulary))
+    error, names = new_error(), (path_bytes(source), path_bytes(target))
+
+    def call(job: Any) -> int:
+        return library.llama4_convert(*names, ctypes.byref(params), ctypes.byref(error)) if job.claim() else 0
+
+    raise_if(run(call, reporter, lambda: None), error, source, vocabulary)
