@@ -1,0 +1,152 @@
+//! The library's groups of constants.
+
+use llama4_sys as sys;
+
+macro_rules! flags {
+    ($(#[$doc:meta])* $name:ident = $raw:ident { $($(#[$item_doc:meta])* $item:ident = $constant:ident,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        pub struct $name(u32);
+
+        impl $name {
+            $($(#[$item_doc])* pub const $item: $name = $name(sys::$raw::$constant.0);)*
+
+            /// None of them.
+            pub const fn empty() -> $name {
+                $name(0)
+            }
+
+            /// Are all of `other` in it?
+            pub const fn contains(self, other: $name) -> bool {
+                self.0 & other.0 == other.0
+            }
+
+            /// The library's number for it.
+            pub const fn bits(self) -> u32 {
+                self.0
+            }
+
+            #[allow(dead_code)] // not every group comes out of the library
+            pub(crate) const fn from_bits(bits: u32) -> $name {
+                $name(bits)
+            }
+        }
+
+        impl std::ops::BitOr for $name {
+            type Output = $name;
+            fn bitor(self, other: $name) -> $name {
+                $name(self.0 | other.0)
+            }
+        }
+
+        impl std::ops::BitOrAssign for $name {
+            fn bitor_assign(&mut self, other: $name) {
+                self.0 |= other.0;
+            }
+        }
+    };
+}
+
+flags! {
+    /// How text becomes tokens.
+    TokenizeFlags = llama4_tokenize_flags {
+        /// Put `<|begin_of_text|>` first.
+        BOS = LLAMA4_TOKENIZE_BOS,
+        /// Recognise names of special tokens in the text: never for text of users.
+        SPECIAL = LLAMA4_TOKENIZE_SPECIAL,
+    }
+}
+
+flags! {
+    /// How tokens become text.
+    DetokenizeFlags = llama4_detokenize_flags {
+        /// Write the names of special tokens; otherwise they give no text.
+        SPECIAL = LLAMA4_DETOKENIZE_SPECIAL,
+    }
+}
+
+flags! {
+    /// How a conversation becomes tokens.
+    ChatFlags = llama4_chat_flags {
+        /// Do not begin with `<|begin_of_text|>`: the messages continue a conversation.
+        NO_BOS = LLAMA4_CHAT_NO_BOS,
+        /// Do not end with the header that opens the assistant's answer.
+        NO_HEADER = LLAMA4_CHAT_NO_HEADER,
+    }
+}
+
+flags! {
+    /// What kind of token an id is; none of these: an ordinary one.
+    TokenFlags = llama4_token_flags {
+        /// Never produced from user text, and invisible in detokenised text.
+        SPECIAL = LLAMA4_TOKEN_SPECIAL,
+        /// Generation ends here: end of text, of a message or of a turn.
+        STOP = LLAMA4_TOKEN_STOP,
+        /// A hole in the vocabulary.
+        UNUSED = LLAMA4_TOKEN_UNUSED,
+    }
+}
+
+macro_rules! values {
+    ($(#[$doc:meta])* $name:ident = $raw:ident { $($(#[$item_doc:meta])* $item:ident = $constant:ident,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum $name {
+            $($(#[$item_doc])* $item,)*
+            /// A number that this version of the crate does not know.
+            Other(i32),
+        }
+
+        impl $name {
+            /// The library's number for it.
+            pub const fn code(self) -> i32 {
+                match self {
+                    $($name::$item => sys::$raw::$constant.0,)*
+                    $name::Other(code) => code,
+                }
+            }
+
+            pub(crate) fn from_code(code: i32) -> $name {
+                match sys::$raw(code) {
+                    $(sys::$raw::$constant => $name::$item,)*
+                    _ => $name::Other(code),
+                }
+            }
+        }
+    };
+}
+
+values! {
+    /// An instruction set; every one gives the same bits.
+    CpuLevel = llama4_cpu_value {
+        /// Whatever this machine has.
+        Auto = LLAMA4_CPU_AUTO,
+        /// Portable C.
+        Generic = LLAMA4_CPU_GENERIC,
+        /// x86-64 with AVX2, FMA and F16C.
+        Avx2 = LLAMA4_CPU_AVX2,
+        /// x86-64 with AVX-512 F, BW, DQ and VL.
+        Avx512 = LLAMA4_CPU_AVX512,
+    }
+}
+
+values! {
+    /// How keys and values are kept.
+    KvType = llama4_kv_value {
+        /// 16-bit floats, the default.
+        F16 = LLAMA4_KV_F16,
+        /// 32-bit floats: twice the memory; differs from `F16` around the fourth digit of a logit.
+        F32 = LLAMA4_KV_F32,
+    }
+}
+
+values! {
+    /// How much a line of the log matters.
+    LogLevel = llama4_log_value {
+        /// The result may not be what you expect.
+        Warning = LLAMA4_LOG_WARNING,
+        /// Worth knowing once.
+        Info = LLAMA4_LOG_INFO,
+    }
+}

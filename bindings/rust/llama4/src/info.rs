@@ -1,0 +1,183 @@
+//! What models, tensors and contexts say about themselves.
+
+use std::ffi::CStr;
+
+use llama4_sys as sys;
+
+use crate::ffi::text_of;
+use crate::flags::{CpuLevel, KvType};
+
+/// A model's shape.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ModelInfo {
+    /// Transformer blocks.
+    pub layers: i32,
+    /// Width of the residual stream.
+    pub embedding_length: i32,
+    /// Query heads.
+    pub heads: i32,
+    /// Key and value heads.
+    pub kv_heads: i32,
+    /// Numbers per head.
+    pub head_length: i32,
+    /// Hidden width of dense layers; 0: there are none.
+    pub feed_forward_length: i32,
+    /// Hidden width of an expert; 0: there are none.
+    pub expert_feed_forward_length: i32,
+    /// Routed experts per mixture layer; 0: a dense model.
+    pub experts: i32,
+    /// Experts per token.
+    pub experts_used: i32,
+    /// Number of mixture-of-experts layers.
+    pub moe_layers: i32,
+    /// Number of layers with rotary positions; the others see the whole context.
+    pub rope_layers: i32,
+    /// Positions that layers with rotary positions see together; 0: all.
+    pub chunk_size: i32,
+    /// Rows of the output matrix: ids that [`Context::logits`](crate::Context::logits) speaks of.
+    pub vocab_size: i32,
+    /// Positions that the model was made for.
+    pub context_length: i64,
+    /// Parameters of the text model.
+    pub parameters: i64,
+    /// Parameters used for one token.
+    pub active_parameters: i64,
+    /// Bytes of all tensors in the files.
+    pub tensor_bytes: i64,
+    /// Number of tensors.
+    pub tensors: i32,
+    /// Number of files that hold them.
+    pub files: i32,
+    /// Queries and keys are normalised in layers with rotary positions.
+    pub qk_norm: bool,
+    /// The files carry a vocabulary, even when it was not loaded.
+    pub has_vocabulary: bool,
+    /// Frequency base of rotary positions.
+    pub rope_base: f32,
+    /// Largest divisor of the frequencies; 1: no scaling.
+    pub rope_factor: f32,
+    /// Attention temperature in layers without rotary positions; 0: off.
+    pub temperature_scale: f32,
+    /// Positions per step of that temperature.
+    pub temperature_length: i32,
+    /// Epsilon of the norms.
+    pub norm_epsilon: f32,
+    /// Such as "GGUF v3" or "safetensors".
+    pub format: String,
+    /// As the file gives it, or empty.
+    pub name: String,
+    /// The type that most weight bytes have, such as "Q8_0".
+    pub tensor_type: String,
+}
+
+impl ModelInfo {
+    pub(crate) fn from_raw(raw: &sys::llama4_model_info) -> ModelInfo {
+        ModelInfo {
+            layers: raw.layers,
+            embedding_length: raw.embedding_length,
+            heads: raw.heads,
+            kv_heads: raw.kv_heads,
+            head_length: raw.head_length,
+            feed_forward_length: raw.feed_forward_length,
+            expert_feed_forward_length: raw.expert_feed_forward_length,
+            experts: raw.experts,
+            experts_used: raw.experts_used,
+            moe_layers: raw.moe_layers,
+            rope_layers: raw.rope_layers,
+            chunk_size: raw.chunk_size,
+            vocab_size: raw.vocab_size,
+            context_length: raw.context_length,
+            parameters: raw.parameters,
+            active_parameters: raw.active_parameters,
+            tensor_bytes: raw.tensor_bytes,
+            tensors: raw.tensors,
+            files: raw.files,
+            qk_norm: raw.qk_norm != 0,
+            has_vocabulary: raw.has_vocabulary != 0,
+            rope_base: raw.rope_base,
+            rope_factor: raw.rope_factor,
+            temperature_scale: raw.temperature_scale,
+            temperature_length: raw.temperature_length,
+            norm_epsilon: raw.norm_epsilon,
+            format: text_of(&raw.format),
+            name: text_of(&raw.name),
+            tensor_type: text_of(&raw.type_),
+        }
+    }
+}
+
+/// One tensor of a model's files, as stored there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TensorInfo {
+    /// Its name.
+    pub name: String,
+    /// Fastest-changing first; 1 to 4 numbers.
+    pub dims: Vec<i64>,
+    /// Its size.
+    pub bytes: i64,
+    /// In its file, from the start.
+    pub offset: i64,
+    /// Number of the file, from 0.
+    pub file: i32,
+    /// Such as "Q4_0".
+    pub type_name: String,
+    /// GGUF's number of the type.
+    pub type_code: i32,
+}
+
+impl TensorInfo {
+    /// # Safety
+    /// `raw` comes from a model that is alive.
+    pub(crate) unsafe fn from_raw(raw: &sys::llama4_tensor_info) -> TensorInfo {
+        // SAFETY: the model, which the caller keeps alive, owns both strings.
+        let (name, type_name) = unsafe { (CStr::from_ptr(raw.name), CStr::from_ptr(raw.type_name)) };
+        TensorInfo {
+            name: name.to_string_lossy().into_owned(),
+            dims: raw.dims.iter().copied().take(raw.n_dims.max(0) as usize).collect(),
+            bytes: raw.bytes,
+            offset: raw.offset,
+            file: raw.file,
+            type_name: type_name.to_string_lossy().into_owned(),
+            type_code: raw.type_,
+        }
+    }
+}
+
+/// What a context is and holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ContextInfo {
+    /// Threads in use.
+    pub threads: i32,
+    /// Positions per sequence.
+    pub context_length: i64,
+    /// Held by keys and values now.
+    pub kv_bytes: i64,
+    /// Held by intermediate results and logits now.
+    pub scratch_bytes: i64,
+    /// Tokens computed together.
+    pub batch_size: i32,
+    /// Number of sequences.
+    pub sequences: i32,
+    /// How keys and values are kept.
+    pub kv_type: KvType,
+    /// The instruction set in use.
+    pub cpu_level: CpuLevel,
+}
+
+impl ContextInfo {
+    pub(crate) fn from_raw(raw: &sys::llama4_context_info) -> ContextInfo {
+        ContextInfo {
+            threads: raw.threads,
+            context_length: raw.context_length,
+            kv_bytes: raw.kv_bytes,
+            scratch_bytes: raw.scratch_bytes,
+            batch_size: raw.batch_size,
+            sequences: raw.sequences,
+            kv_type: KvType::from_code(raw.kv_type),
+            cpu_level: CpuLevel::from_code(raw.cpu_level),
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Tests of the wrapper on llama4-tiny and the golden files. One program, so that valgrind and AddressSanitizer have one to run.
+//!
+//! `LLAMA4_PROGRAM` names the `llama4` program to compare with; without it that comparison says that it was skipped.
+#![allow(clippy::float_cmp)] // equal means the same bits here
+
+mod cancel;
+mod context;
+mod errors;
+mod generate;
+mod golden;
+mod hooks;
+mod lifetimes;
+mod send_sync;
+mod support;
+mod text;
+mod version;
