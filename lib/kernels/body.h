@@ -4,6 +4,7 @@
  */
 #include <math.h>
 
+#include "kernels/decode.h"
 #include "kernels/kernels.h"
 #include "llama4/llama4.h"
 #include "kernels/packed_body.h"
@@ -111,6 +112,27 @@ FLOAT_TYPE(bf16, 2, v16_from_bf16)
 
 BLOCK_TYPE(q8_0, 34, v16_from_i8(row + 2), v16_from_i8(row + 18))
 BLOCK_TYPE(q4_0, 18, v16_from_low(row + 2), v16_from_high(row + 2))
+
+/* All others: a block becomes float32 first (kernels/decode.h). Blocks are multiples of 16, so the lanes are those of a decoded row. */
+#define DECODED_TYPE(type, slot, name, block, bytes)                                                    \
+    static void slot##_decode(const uint8_t *row, size_t n, float *out)                                 \
+    {                                                                                                   \
+        for (size_t i = 0; i < n; i += block, row += bytes)                                             \
+            l4_decode_##slot(row, out + i);                                                             \
+    }                                                                                                   \
+    static float slot##_dot(const uint8_t *row, const float *x, size_t n)                               \
+    {                                                                                                   \
+        float w[block];                                                                                 \
+        v16 sum = v16_zero();                                                                           \
+        for (size_t i = 0; i < n; i += block, row += bytes) {                                           \
+            l4_decode_##slot(row, w);                                                                   \
+            for (size_t j = 0; j < block; j += 16)                                                      \
+                sum = v16_fma(v16_load(w + j), v16_load(x + i + j), sum);                               \
+        }                                                                                               \
+        return v16_sum(sum);                                                                            \
+    }
+
+L4_BLOCK_TYPES(DECODED_TYPE)
 
 static void tile(const float *w, size_t ldw, size_t rows, const float *x, size_t ldx, size_t tokens, size_t n, float *y, size_t ldy)
 {
@@ -270,6 +292,9 @@ static void l4_fill(l4_kernels *k, int32_t level)
     k->decode[LLAMA4_TYPE_BF16] = bf16_decode, k->dot[LLAMA4_TYPE_BF16] = bf16_dot, k->columns[LLAMA4_TYPE_BF16] = bf16_columns;
     k->decode[LLAMA4_TYPE_Q8_0] = q8_0_decode, k->dot[LLAMA4_TYPE_Q8_0] = q8_0_dot;
     k->decode[LLAMA4_TYPE_Q4_0] = q4_0_decode, k->dot[LLAMA4_TYPE_Q4_0] = q4_0_dot;
+#define FILL_TYPE(type, slot, name, block, bytes) k->decode[type] = slot##_decode, k->dot[type] = slot##_dot;
+    L4_BLOCK_TYPES(FILL_TYPE)
+#undef FILL_TYPE
     k->panel[LLAMA4_TYPE_Q8_0] = q8_0_panel;
     k->panel[LLAMA4_TYPE_Q4_0] = q4_0_panel;
     k->quantize_row = quantize_row;

@@ -36,5 +36,16 @@ void l4_kernels_init(l4_kernels *k, int32_t level)
 
 int l4_kernels_can(uint32_t type)
 {
-    return type == LLAMA4_TYPE_F32 || type == LLAMA4_TYPE_F16 || type == LLAMA4_TYPE_BF16 || type == LLAMA4_TYPE_Q8_0 || type == LLAMA4_TYPE_Q4_0;
+    switch (type) {
+#define BLOCK_CASE(type, slot, name, block, bytes) case type:
+        L4_BLOCK_TYPES(BLOCK_CASE)
+#undef BLOCK_CASE
+    case LLAMA4_TYPE_F32:
+    case LLAMA4_TYPE_F16:
+    case LLAMA4_TYPE_BF16:
+    case LLAMA4_TYPE_Q8_0:
+    case LLAMA4_TYPE_Q4_0:
+        return 1;
+    }
+    return 0;
 }

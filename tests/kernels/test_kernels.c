@@ -7,6 +7,7 @@
 
 #include "base/cpu.h"
 #include "base/half.h"
+#include "kernels/decode.h"
 #include "kernels/kernels.h"
 #include "llama4/llama4.h"
 
@@ -62,7 +63,11 @@ static const struct {
     uint32_t type, block, bytes;
     const char *name;
 } types[] = {{LLAMA4_TYPE_F32, 1, 4, "f32"}, {LLAMA4_TYPE_F16, 1, 2, "f16"}, {LLAMA4_TYPE_BF16, 1, 2, "bf16"},
-             {LLAMA4_TYPE_Q8_0, 32, 34, "q8_0"}, {LLAMA4_TYPE_Q4_0, 32, 18, "q4_0"}};
+             {LLAMA4_TYPE_Q8_0, 32, 34, "q8_0"}, {LLAMA4_TYPE_Q4_0, 32, 18, "q4_0"},
+#define ENTRY(type, slot, name, block, bytes) {type, block, bytes, #slot},
+             L4_BLOCK_TYPES(ENTRY)
+#undef ENTRY
+};
 
 static uint8_t raw[64 * MAX * 4 + GUARD];
 static float x[8 * MAX + 16], y[8 * MAX + 16], out_a[64 * MAX], out_b[64 * MAX];
@@ -87,8 +92,8 @@ static void check_types(const l4_kernels *a, const l4_kernels *b, const char *le
     for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
         int decode = 1, dot = 1, columns = 1;
         for (int round = 0; round < 300; round++) {
-            size_t n = types[t].block == 1 ? 1 + next() % 200 : 32 * (1 + next() % 20), shift = next() % 7;
-            fill_bytes(raw, sizeof raw / 8);
+            size_t block = types[t].block, n = block == 1 ? 1 + next() % 200 : block * (1 + next() % (1024 / block)), shift = next() % 7;
+            fill_bytes(raw, block == 1 ? sizeof raw / 8 : shift + n / block * types[t].bytes);
             if (types[t].type == LLAMA4_TYPE_F32)
                 for (size_t i = 0; i < n; i++) {
                     float f = number(round % 2);
@@ -101,6 +106,9 @@ static void check_types(const l4_kernels *a, const l4_kernels *b, const char *le
             decode &= guarded_equal(n);
             out_a[0] = a->dot[types[t].type](raw + shift, x + shift, n);
             out_b[0] = b->dot[types[t].type](raw + shift, x + shift, n);
+            dot &= same(out_a, out_b, 1);
+            a->decode[types[t].type](raw + shift, n, y); /* and equal to `dot` of the decoded row */
+            out_b[0] = b->dot[LLAMA4_TYPE_F32]((const uint8_t *)y, x + shift, n);
             dot &= same(out_a, out_b, 1);
             if (a->columns[types[t].type] && round < 60) {
                 size_t rows = 1 + next() % 64, stride = types[t].bytes * (rows + next() % 9);
