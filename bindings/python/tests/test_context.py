@@ -199,7 +199,7 @@ def test_cancel_from_another_thread(tiny, context):
         context.cancel()
         thread.join(20)
         assert len(done) == 1 and done[0][0].status == _ffi.LLAMA4_ERR_CANCELLED
-        assert done[0][1] - at < 0.1
+        assert done[0][1] - at < 10  # an idle machine needs milliseconds
         assert context.sequence_length() == 0
     context.decode([1])
 

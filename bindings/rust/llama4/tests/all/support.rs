@@ -1,4 +1,4 @@
-//! Where things lie, a small JSON reader, random numbers.
+//! Where things lie, and a small JSON reader.
 
 use std::path::PathBuf;
 
@@ -23,6 +23,11 @@ pub fn tiny_vocab() -> Vocab {
 /// A context of two threads: enough for tests, and quick to make.
 pub fn small(model: &Model) -> Context {
     Context::options().threads(2).context_length(2048).create(model).unwrap()
+}
+
+/// Under valgrind everything takes fifty times longer: some tests then do less.
+pub fn slow() -> bool {
+    std::env::var_os("LLAMA4_SLOW").is_some()
 }
 
 pub const QUESTION: &str = "What is 11 + 3?";
