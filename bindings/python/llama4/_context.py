@@ -127,17 +127,17 @@ class Context(Owner):
                     raise BufferError("a view of the logits is alive, and asking for more rows than ever before may move them: delete the "
                                       "view, or work on a copy")
                 self._rows = rows
-            self._caller = caller
-            self._changes += 1
-            self._items = 0
-            began = _clock()
             try:
+                self._caller = caller  # in here, lest an interrupt leave it set
+                self._changes += 1
+                self._items = 0
+                began = _clock()
                 status = _native_decode(handle.pointer, items, n, _ITEM_SIZE, self._error_reference)
                 if status == ffi.LLAMA4_ERR_CANCELLED:
                     # A cancellation of ours that came too late for its own call is not meant for this one. Nothing was changed yet.
-                    again = self._stale_cancel and not (job is not None and job.abandoned)
-                    self._stale_cancel = False
-                    if again:
+                    # If this call is abandoned too, its own cancellation may come after the older one stopped it, and so still wait.
+                    if self._stale_cancel and not (job is not None and job.abandoned):
+                        self._stale_cancel = False
                         status = _native_decode(handle.pointer, items, n, _ITEM_SIZE, self._error_reference)
             finally:
                 self._caller = 0
@@ -185,11 +185,11 @@ class Context(Owner):
         with self._lock:
             item = self._one
             item.token, item.sequence, item.position = token, sequence, position
-            self._caller = _get_ident()
-            self._changes += 1
-            self._items = 0
-            began = _clock()
             try:
+                self._caller = _get_ident()
+                self._changes += 1
+                self._items = 0
+                began = _clock()
                 status = _native_decode(handle.pointer, self._one_reference, 1, _ITEM_SIZE, self._error_reference)
                 if status == 0:
                     self._items = 1

@@ -7,6 +7,7 @@ from any other thread is made right there: no signal would be seen in it anyway.
 """
 from __future__ import annotations
 
+import _thread
 import ctypes
 import operator
 import os
@@ -200,10 +201,11 @@ class Job:
         events: queue.SimpleQueue[Any] = queue.SimpleQueue()
         replies: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._events, self._replies = events, replies
-        thread = threading.Thread(target=self._work, args=(call, events), name="llama4")
         try:
             try:
-                thread.start()
+                # Not a threading.Thread: each has a weak reference with a callback in Python, which runs here when the object is collected,
+                # and what a signal handler raises in there is lost.
+                _thread.start_new_thread(self._work, (call, events))
             except RuntimeError:  # the interpreter is on its way out, or out of threads
                 self._events = self._replies = None
                 return self.run_here(call)
