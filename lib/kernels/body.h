@@ -295,9 +295,11 @@ static void l4_fill(l4_kernels *k, int32_t level)
 #define FILL_TYPE(type, slot, name, block, bytes) k->decode[type] = slot##_decode, k->dot[type] = slot##_dot;
     L4_BLOCK_TYPES(FILL_TYPE)
 #undef FILL_TYPE
-    k->panel[LLAMA4_TYPE_Q8_0] = q8_0_panel;
-    k->panel[LLAMA4_TYPE_Q4_0] = q4_0_panel;
-    k->quantize_row = quantize_row;
+#define FILL_PANEL(slot, type, kind, cols, bytes) k->panel[type] = slot##_panel, k->unpack[type] = slot##_unpack;
+    L4_PANEL_TYPES(FILL_PANEL)
+#undef FILL_PANEL
+    k->tiles = tiles;
+    k->quantize = quantize;
     k->tile = tile;
     k->sum_squares = sum_squares;
     k->scale = scale;

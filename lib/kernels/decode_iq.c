@@ -38,7 +38,7 @@ void l4_decode_iq2_xxs(const uint8_t *restrict data, float *restrict out)
     int8_t q[256];
     for (int k = 0; k < 32; k++) {
         uint32_t rest = l4_load_u32(data + 6 + k / 4 * 8);
-        const uint8_t *grid = iq2_xxs_grid[data[2 + k / 4 * 8 + k % 4]];
+        const uint8_t *grid = l4_iq2_xxs_grid[data[2 + k / 4 * 8 + k % 4]];
         unsigned signs = eight_signs(rest >> k % 4 * 7 & 127);
         put_four(q + 8 * k, grid, signs);
         put_four(q + 8 * k + 4, grid + 4, signs >> 4);
@@ -62,7 +62,7 @@ void l4_decode_iq2_xs(const uint8_t *restrict data, float *restrict out)
     int8_t q[256];
     for (int k = 0; k < 32; k++) {
         unsigned index = l4_load_u16(data + 2 + 2 * k), signs = eight_signs(index >> 9);
-        const uint8_t *grid = iq2_xs_grid[index & 511];
+        const uint8_t *grid = l4_iq2_xs_grid[index & 511];
         put_four(q + 8 * k, grid, signs);
         put_four(q + 8 * k + 4, grid + 4, signs >> 4);
     }
@@ -77,7 +77,7 @@ void l4_decode_iq2_s(const uint8_t *restrict data, float *restrict out)
     int8_t q[256];
     for (int k = 0; k < 32; k++) {
         unsigned upper = data[66 + k / 4] >> k % 4 * 2 & 3, signs = data[34 + k];
-        const uint8_t *grid = iq2_s_grid[data[2 + k] | upper << 8];
+        const uint8_t *grid = l4_iq2_s_grid[data[2 + k] | upper << 8];
         put_four(q + 8 * k, grid, signs);
         put_four(q + 8 * k + 4, grid + 4, signs >> 4);
     }
@@ -93,8 +93,8 @@ void l4_decode_iq3_xxs(const uint8_t *restrict data, float *restrict out)
     for (int k = 0; k < 32; k++) {
         uint32_t rest = l4_load_u32(data + 66 + k / 4 * 4);
         unsigned signs = eight_signs(rest >> k % 4 * 7 & 127);
-        put_four(q + 8 * k, iq3_xxs_grid[data[2 + 2 * k]], signs);
-        put_four(q + 8 * k + 4, iq3_xxs_grid[data[3 + 2 * k]], signs >> 4);
+        put_four(q + 8 * k, l4_iq3_xxs_grid[data[2 + 2 * k]], signs);
+        put_four(q + 8 * k + 4, l4_iq3_xxs_grid[data[3 + 2 * k]], signs >> 4);
     }
     for (int i = 0; i < 16; i++)
         scales[i] = d * (0.5f + (float)(data[69 + i / 2 * 4] >> 4)) * 0.5f;
@@ -108,8 +108,8 @@ void l4_decode_iq3_s(const uint8_t *restrict data, float *restrict out)
     int8_t q[256];
     for (int k = 0; k < 32; k++) {
         unsigned ninth = data[66 + k / 4] >> k % 4 * 2, signs = data[74 + k];
-        put_four(q + 8 * k, iq3_s_grid[data[2 + 2 * k] | (ninth & 1) << 8], signs);
-        put_four(q + 8 * k + 4, iq3_s_grid[data[3 + 2 * k] | (ninth & 2) << 7], signs >> 4);
+        put_four(q + 8 * k, l4_iq3_s_grid[data[2 + 2 * k] | (ninth & 1) << 8], signs);
+        put_four(q + 8 * k + 4, l4_iq3_s_grid[data[3 + 2 * k] | (ninth & 2) << 7], signs >> 4);
     }
     for (int i = 0; i < 16; i++)
         scales[i] = d * (float)(1 + 2 * (data[106 + i / 4] >> i / 2 % 2 * 4 & 15));
@@ -132,7 +132,7 @@ void l4_decode_iq1_s(const uint8_t *restrict data, float *restrict out)
     int8_t q[256];
     for (int k = 0; k < 32; k++) {
         unsigned rest = l4_load_u16(data + 34 + k / 4 * 2);
-        put_ternary(q + 8 * k, iq1_grid[data[2 + k] | (rest >> k % 4 * 3 & 7) << 8], rest & 0x8000);
+        put_ternary(q + 8 * k, l4_iq1_grid[data[2 + k] | (rest >> k % 4 * 3 & 7) << 8], rest & 0x8000);
         scales[k / 2] = d * (float)(2 * (rest >> 12 & 7) + 1) * 0.125f;
     }
     for (int i = 0; i < 256; i++)
@@ -149,7 +149,7 @@ void l4_decode_iq1_m(const uint8_t *restrict data, float *restrict out)
     unsigned bits = 0;
     for (int k = 0; k < 32; k++) {
         unsigned rest = data[32 + k / 2] >> k % 2 * 4;
-        put_ternary(q + 8 * k, iq1_grid[data[k] | (rest & 7) << 8], rest & 8);
+        put_ternary(q + 8 * k, l4_iq1_grid[data[k] | (rest & 7) << 8], rest & 8);
     }
     for (int i = 0; i < 4; i++)
         bits |= (unsigned)(data[49 + 2 * i] >> 4) << 4 * i;

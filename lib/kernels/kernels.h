@@ -35,12 +35,18 @@ typedef struct l4_kernels {
      * transposed matrix would give it. F32, F16, BF16. */
     void (*columns[L4_TYPE_SLOTS])(const uint8_t *w, size_t stride, size_t n, const float *x, float *y, size_t rows);
 
-    /* Quantised products: `tokens` rows of int8 activations against one panel of 16 rows (kernels/packed.h): y[t * ldy + r] for r < rows. NULL
-     * for types that are not packed. */
-    void (*panel[L4_TYPE_SLOTS])(const uint8_t *panel, size_t blocks, const l4_qrow *x, size_t tokens, size_t rows, float *y, size_t ldy);
+    /* Quantised products (kernels/packed.h), `blocks` of 32 columns, NULL for types that are not packed. One panel of 16 rows with one
+     * group of 1 to 16 tokens: y[t * ldy + r] for r < rows. */
+    void (*panel[L4_TYPE_SLOTS])(const uint8_t *panel, size_t blocks, const l4_xblock *x, size_t group, size_t rows, float *y, size_t ldy);
 
-    /* n float32, a multiple of 32, -> l4_qrow_bytes(n) bytes for l4_qrow_at. */
-    void (*quantize_row)(const float *x, size_t n, uint8_t *out);
+    /* The same in two steps with the same result, for several groups: panels spread into tiles, `blocks` for each, then the tiles of some
+     * panels, `rows` rows in all, times one group. `soon_bytes` from `soon` on, which may be NULL, are asked for meanwhile. */
+    void (*unpack[L4_TYPE_SLOTS])(const uint8_t *panel, size_t blocks, l4_tile *out);
+    void (*tiles)(l4_tile_kind kind, const l4_tile *tile, size_t blocks, const l4_xblock *x, size_t group, size_t rows, const uint8_t *soon,
+                  size_t soon_bytes, float *y, size_t ldy);
+
+    /* 32 * blocks float32 -> int8; block b goes to out[b * step]. */
+    void (*quantize)(const float *x, size_t blocks, l4_xblock *out, size_t step);
 
     float (*sum_squares)(const float *x, size_t n);
     void (*scale)(const float *x, float factor, const float *w, float *out, size_t n); /* x * factor * w; w may be NULL (then x * factor) */

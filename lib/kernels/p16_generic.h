@@ -1,77 +1,88 @@
-/* Sixteen int32 lanes, and sixteen rows of four unsigned weights, in portable C. */
+/* Sixteen 32-bit lanes, or 64 bytes, four for each lane, in portable C. */
 #ifndef L4_KERNELS_P16_H
 #define L4_KERNELS_P16_H
 
 #include "kernels/v16_generic.h"
 
-#define L4_PANEL_TOKENS 4
-#define L4_PREFETCH 2048
+#define L4_STEP_TOKENS 4
 #define L4_ALWAYS_INLINE
 
 typedef struct p16 {
-    int32_t lane[16];
+    uint32_t lane[16];
 } p16;
 
-typedef struct p16w {
-    uint8_t byte[64];
-} p16w;
+#define EACH(expression)             \
+    do {                             \
+        p16 r;                       \
+        for (int i = 0; i < 16; i++) \
+            r.lane[i] = (expression); \
+        return r;                    \
+    } while (0)
 
-static inline p16w p16_load(const uint8_t *p)
-{
-    p16w w;
-    memcpy(w.byte, p, sizeof w.byte);
-    return w;
-}
+static inline p16 p16_set(int32_t x) { EACH((uint32_t)x); }
+static inline p16 p16_set_bytes(int x) { EACH((uint32_t)x * 0x01010101u); }
+static inline p16 p16_load(const uint8_t *p) { EACH(l4_load_u32(p + 4 * i)); }
+static inline p16 p16_load_u8(const uint8_t *p) { EACH(p[i]); }
+static inline p16 p16_load_i8(const uint8_t *p) { EACH((uint32_t)(int8_t)p[i]); }
+static inline p16 p16_load_u16(const uint8_t *p) { EACH(l4_load_u16(p + 2 * i)); }
+static inline p16 p16_and(p16 a, p16 b) { EACH(a.lane[i] & b.lane[i]); }
+static inline p16 p16_or(p16 a, p16 b) { EACH(a.lane[i] | b.lane[i]); }
+static inline p16 p16_xor(p16 a, p16 b) { EACH(a.lane[i] ^ b.lane[i]); }
+static inline p16 p16_add(p16 a, p16 b) { EACH(a.lane[i] + b.lane[i]); }
+static inline p16 p16_sub(p16 a, p16 b) { EACH(a.lane[i] - b.lane[i]); }
+static inline p16 p16_mul(p16 a, p16 b) { EACH(a.lane[i] * b.lane[i]); }
+static inline p16 p16_shl(p16 a, int n) { EACH(a.lane[i] << n); }
+static inline p16 p16_shr(p16 a, int n) { EACH(a.lane[i] >> n); }
 
-static inline p16w p16_low(p16w w)
-{
-    for (int i = 0; i < 64; i++)
-        w.byte[i] &= 15;
-    return w;
-}
-
-static inline p16w p16_high(p16w w)
-{
-    for (int i = 0; i < 64; i++)
-        w.byte[i] >>= 4;
-    return w;
-}
-
-static inline p16 p16_set(int32_t x)
-{
-    p16 r;
-    for (int i = 0; i < 16; i++)
-        r.lane[i] = x;
-    return r;
-}
-
-static inline p16 p16_add(p16 a, p16 b)
+static inline void p16_store(uint8_t *p, p16 a)
 {
     for (int i = 0; i < 16; i++)
-        a.lane[i] += b.lane[i];
-    return a;
+        for (int k = 0; k < 4; k++)
+            p[4 * i + k] = (uint8_t)(a.lane[i] >> 8 * k);
 }
 
-/* acc[r] += w[r][0] * x[0] + ... + w[r][3] * x[3] */
-static inline p16 p16_dot_u8(p16 acc, p16w w, const int8_t *x)
+/* Four bytes of a table at each index. */
+static inline p16 p16_gather(const uint8_t *table, p16 index) { EACH(l4_load_u32(table + 4 * index.lane[i])); }
+
+/* table[b] for each byte b < 16. */
+static inline p16 p16_bytes_at(const uint8_t table[16], p16 b)
 {
-    for (int i = 0; i < 16; i++)
-        acc.lane[i] += w.byte[4 * i] * x[0] + w.byte[4 * i + 1] * x[1] + w.byte[4 * i + 2] * x[2] + w.byte[4 * i + 3] * x[3];
-    return acc;
+    EACH((uint32_t)table[b.lane[i] & 15] | (uint32_t)table[b.lane[i] >> 8 & 15] << 8 | (uint32_t)table[b.lane[i] >> 16 & 15] << 16 |
+         (uint32_t)table[b.lane[i] >> 24 & 15] << 24);
 }
 
-/* The same for weights of at most 15. */
-static inline p16 p16_dot_u4(p16 acc, p16w w, const int8_t *x)
+/* Lanes 0 .. 15: bit k becomes byte k, 0 or 255. */
+static inline p16 p16_spread(p16 a) { EACH((a.lane[i] * 0x00204081u & 0x01010101u) * 255); }
+
+/* acc[r] += w[r][0] * x[0] + ... + w[r][3] * x[3]: unsigned bytes with signed ones. */
+static inline p16 p16_dot(p16 acc, const uint8_t *w, const int8_t *x)
 {
-    return p16_dot_u8(acc, w, x);
+    EACH(acc.lane[i] + (uint32_t)(w[4 * i] * x[0] + w[4 * i + 1] * x[1] + w[4 * i + 2] * x[2] + w[4 * i + 3] * x[3]));
 }
+
+#undef EACH
 
 static inline v16 p16_to_v16(p16 a)
 {
     v16 r;
     for (int i = 0; i < 16; i++)
-        r.lane[i] = (float)a.lane[i];
+        r.lane[i] = (float)(int32_t)a.lane[i];
     return r;
+}
+
+/* Numbers whose value is an integer of at most 127 in magnitude -> 16 bytes. */
+static inline void v16_to_i8(int8_t *q, v16 a)
+{
+    for (int i = 0; i < 16; i++)
+        q[i] = (int8_t)a.lane[i];
+}
+
+static inline int32_t i8_sum(const int8_t *q) /* of 16 */
+{
+    int32_t sum = 0;
+    for (int i = 0; i < 16; i++)
+        sum += q[i];
+    return sum;
 }
 
 static inline void p16_prefetch(const uint8_t *p)

@@ -3,62 +3,126 @@
 
 #include <string.h>
 
-#include "llama4/llama4.h"
+/* The fields of a stored block, in file order: a count of units and their size. */
+typedef struct field {
+    uint8_t unit;   /* bytes: 1, 2 or 4; 0 ends the list */
+    uint8_t units;
+} field;
 
-size_t l4_qrow_bytes(size_t n)
-{
-    return (n + n / L4_QBLOCK * 8 + 63) / 64 * 64;
-}
+typedef struct layout {
+    uint32_t type;
+    uint16_t block, bytes; /* columns, bytes of a stored block */
+    l4_tile_kind kind;
+    field fields[5];
+} layout;
 
-l4_qrow l4_qrow_at(const uint8_t *memory, size_t n)
+static const layout layouts[] = {
+    {L4_Q4_0, 32, 18, L4_TILE_OFFSET_8, {{2, 1}, {4, 4}}},
+    {L4_Q4_1, 32, 20, L4_TILE_MINIMUM, {{2, 2}, {4, 4}}},
+    {L4_Q5_0, 32, 22, L4_TILE_OFFSET_128, {{2, 1}, {4, 5}}},
+    {L4_Q5_1, 32, 24, L4_TILE_MINIMUM, {{2, 2}, {4, 5}}},
+    {L4_Q8_0, 32, 34, L4_TILE_OFFSET_128, {{2, 1}, {4, 8}}},
+    {L4_Q2_K, 256, 84, L4_TILE_MINIMA, {{1, 16}, {4, 16}, {2, 2}}},
+    {L4_Q3_K, 256, 110, L4_TILE_HALVES, {{4, 24}, {1, 12}, {2, 1}}},
+    {L4_Q4_K, 256, 144, L4_TILE_MINIMUM, {{2, 2}, {1, 12}, {4, 32}}},
+    {L4_Q5_K, 256, 176, L4_TILE_MINIMUM, {{2, 2}, {1, 12}, {4, 40}}},
+    {L4_Q6_K, 256, 210, L4_TILE_HALVES, {{4, 48}, {1, 16}, {2, 1}}},
+    {L4_IQ2_XXS, 256, 66, L4_TILE_OFFSET_128, {{2, 1}, {4, 16}}},
+    {L4_IQ2_XS, 256, 74, L4_TILE_HALVES, {{2, 33}, {1, 8}}},
+    {L4_IQ3_XXS, 256, 98, L4_TILE_OFFSET_128, {{2, 1}, {4, 24}}},
+    {L4_IQ1_S, 256, 50, L4_TILE_OFFSET_128, {{2, 1}, {4, 8}, {2, 8}}},
+    {L4_IQ4_NL, 32, 18, L4_TILE_OFFSET_128, {{2, 1}, {4, 4}}},
+    {L4_IQ3_S, 256, 110, L4_TILE_OFFSET_128, {{2, 1}, {4, 16}, {1, 8}, {4, 8}, {1, 4}}},
+    {L4_IQ2_S, 256, 82, L4_TILE_HALVES, {{2, 1}, {4, 16}, {1, 16}}},
+    {L4_IQ4_XS, 256, 136, L4_TILE_OFFSET_128, {{2, 2}, {1, 4}, {4, 32}}},
+    {L4_IQ1_M, 256, 56, L4_TILE_HALVES, {{4, 8}, {1, 16}, {2, 4}}},
+    {L4_MXFP4, 32, 17, L4_TILE_OFFSET_128, {{1, 1}, {4, 4}}},
+};
+
+static const layout *find(uint32_t type)
 {
-    const uint8_t *scales = memory + n, *sums = scales + n / L4_QBLOCK * 4;
-    return (l4_qrow){(const int8_t *)memory, (const float *)(const void *)scales, (const int32_t *)(const void *)sums};
+    for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++)
+        if (layouts[i].type == type)
+            return &layouts[i];
+    return NULL;
 }
 
 int l4_packed_can(uint32_t type)
 {
-    return type == LLAMA4_TYPE_Q8_0 || type == LLAMA4_TYPE_Q4_0;
+    return find(type) != NULL;
 }
 
-static size_t block_bytes(uint32_t type)
+l4_tile_kind l4_packed_kind(uint32_t type)
 {
-    return type == LLAMA4_TYPE_Q8_0 ? 34 : 18;
+    return find(type)->kind;
 }
 
 size_t l4_panel_bytes(uint32_t type, size_t cols)
 {
-    return cols / L4_QBLOCK * L4_PANEL * block_bytes(type);
+    const layout *l = find(type);
+    return cols / l->block * l->bytes * L4_PANEL;
 }
 
-/* One block of sixteen rows: words of four bytes change places, as in a transposition. Inlined with constants. */
-static inline void pack_block(const uint8_t *const rows[L4_PANEL], size_t payload, uint32_t flip, uint8_t *to)
+typedef uint32_t four __attribute__((vector_size(16)));
+
+#if defined(__clang__) || __GNUC__ >= 12
+#define SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+#else
+#define SHUFFLE(a, b, i, j, k, l) __builtin_shuffle(a, b, (four){i, j, k, l})
+#endif
+
+/* Four rows' four words each change places. */
+
+static inline void words_4x4(const uint8_t *const rows[L4_PANEL], size_t at, uint32_t flip, uint8_t *to)
 {
-    for (size_t r = 0; r < L4_PANEL; r++)
-        memcpy(to + 2 * r, rows[r], 2);
-    to += 2 * L4_PANEL;
-    for (size_t i = 0; i < payload; i += 4)
+    for (size_t r = 0; r < L4_PANEL; r += 4) {
+        four a, b, c, d;
+        memcpy(&a, rows[r] + at, 16), memcpy(&b, rows[r + 1] + at, 16), memcpy(&c, rows[r + 2] + at, 16), memcpy(&d, rows[r + 3] + at, 16);
+        four ab = SHUFFLE(a, b, 0, 4, 1, 5), AB = SHUFFLE(a, b, 2, 6, 3, 7);
+        four cd = SHUFFLE(c, d, 0, 4, 1, 5), CD = SHUFFLE(c, d, 2, 6, 3, 7);
+        four out[4] = {SHUFFLE(ab, cd, 0, 1, 4, 5), SHUFFLE(ab, cd, 2, 3, 6, 7),
+                       SHUFFLE(AB, CD, 0, 1, 4, 5), SHUFFLE(AB, CD, 2, 3, 6, 7)};
+        for (size_t i = 0; i < 4; i++) {
+            out[i] ^= flip;
+            memcpy(to + 64 * i + 4 * r, &out[i], 16);
+        }
+    }
+}
+
+static inline void units(const uint8_t *const rows[L4_PANEL], size_t at, size_t unit, size_t count, uint32_t flip, uint8_t *to)
+{
+    size_t i = 0;
+    if (unit == 4)
+        for (; i + 4 <= count; i += 4)
+            words_4x4(rows, at + 4 * i, flip, to + 64 * i);
+    for (; i < count; i++)
         for (size_t r = 0; r < L4_PANEL; r++) {
-            uint32_t four;
-            memcpy(&four, rows[r] + 2 + i, 4);
-            four ^= flip;
-            memcpy(to + i * L4_PANEL + 4 * r, &four, 4);
+            uint32_t value;
+            memcpy(&value, rows[r] + at + i * unit, unit);
+            value ^= flip;
+            memcpy(to + (i * L4_PANEL + r) * unit, &value, unit);
         }
 }
 
 void l4_panel_pack(uint32_t type, const uint8_t *first, size_t stride, size_t rows, size_t cols, uint8_t *panel)
 {
-    static const uint8_t nothing[34]; /* a missing row: its scale of 0 makes the rest vanish */
-    const size_t bytes = block_bytes(type);
+    static const uint8_t nothing[256]; /* a missing row: nobody looks at its sums */
+    const layout *l = find(type);
     const uint8_t *from[L4_PANEL];
     for (size_t r = 0; r < L4_PANEL; r++)
         from[r] = r < rows ? first + r * stride : nothing;
-    for (size_t block = 0; block < cols / L4_QBLOCK; block++, panel += bytes * L4_PANEL) {
-        if (type == LLAMA4_TYPE_Q8_0)
-            pack_block(from, 32, 0x80808080u, panel);
-        else
-            pack_block(from, 16, 0, panel);
+    for (size_t block = 0; block < cols / l->block; block++, panel += (size_t)l->bytes * L4_PANEL) {
+        size_t at = 0;
+        for (const field *f = l->fields; f < l->fields + 5 && f->unit; at += (size_t)f->unit * f->units, f++) {
+            uint8_t *to = panel + at * L4_PANEL;
+            if (f->unit == 4)
+                units(from, at, 4, f->units, type == L4_Q8_0 ? 0x80808080u : 0, to);
+            else if (f->unit == 2)
+                units(from, at, 2, f->units, 0, to);
+            else
+                units(from, at, 1, f->units, 0, to);
+        }
         for (size_t r = 0; r < rows; r++)
-            from[r] += bytes;
+            from[r] += l->bytes;
     }
 }

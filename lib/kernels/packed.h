@@ -1,15 +1,17 @@
 /*
- * Quantised matrices, packed so that sixteen rows lie side by side in SIMD lanes, and rows of activations quantised to int8.
+ * Quantised matrices, packed so that sixteen rows lie side by side in SIMD lanes, and activations quantised to int8.
  *
- * A panel is sixteen rows (missing rows count as zeros). It holds, for each block of 32 columns in order:
+ * A panel is sixteen rows (missing rows count as zeros), block after block. A packed block holds the same fields as sixteen stored
+ * blocks, in as many bytes: each field is cut into units of 1, 2 or 4 bytes (packed.c lists them), and unit after unit the sixteen
+ * rows' follow each other. So one load brings sixteen rows' scales, or sixteen rows' next four bytes of quants. Q8_0's quants become
+ * unsigned on the way, by adding 128.
  *
- *   Q8_0  544 bytes: sixteen float16 scales; then for each four columns c, 4 x 16 bytes: row 0's columns c .. c + 3, row 1's, ...;
- *                    each number plus 128, so that it is unsigned
- *   Q4_0  288 bytes: sixteen float16 scales; then for i = 0 .. 3 the same 4 x 16 bytes, with columns 4i .. 4i + 3 in the low halves
- *                    and columns 16 + 4i .. 16 + 4i + 3 in the high halves, as they are in the file: 0 .. 15
+ * Before they are multiplied, packed blocks are spread into tiles of 32 columns (unpack.h): unsigned bytes and float scales, the
+ * same for all types. Products of unsigned weights with int8 activations add up in int32 inside a tile, or half a tile where the
+ * type has a scale for each 16 columns; across tiles they add up in float32, in the order of the file, by fused multiply-adds:
  *
- * that is, exactly as many bytes as in the file. A product adds up in int32 inside a block, and across blocks by one fused
- * multiply-add each, in the order of the file: sum = fma((float)integers, scale_of_row * scale_of_activations, sum).
+ *   sum = fma((float)(integers + start), scale of the row * scale of the activations, sum)     start: -8 or -128 times the activations' sum
+ *   sum = fma(minimum of the row, sum of the activations * their scale, sum)                   for types with minima
  */
 #ifndef L4_KERNELS_PACKED_H
 #define L4_KERNELS_PACKED_H
@@ -17,22 +19,60 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define L4_PANEL 16 /* rows */
-#define L4_QBLOCK 32 /* columns */
+#define L4_PANEL 16  /* rows */
+#define L4_QBLOCK 32 /* columns of a tile */
+#define L4_GROUP 16  /* tokens whose activations lie together */
 
-/* One token's activations, n columns, a multiple of 32: x is about scale[block] * q. */
-typedef struct l4_qrow {
-    const int8_t *q;        /* [n], -127 .. 127 */
-    const float *scale;     /* [n / 32] */
-    const int32_t *sum;     /* [n / 32]: of q over the block */
-} l4_qrow;
+/* GGUF's numbers of the types that are packed. */
+enum {
+    L4_Q4_0 = 2, L4_Q4_1 = 3, L4_Q5_0 = 6, L4_Q5_1 = 7, L4_Q8_0 = 8, L4_Q2_K = 10, L4_Q3_K = 11, L4_Q4_K = 12,
+    L4_Q5_K = 13, L4_Q6_K = 14, L4_IQ2_XXS = 16, L4_IQ2_XS = 17, L4_IQ3_XXS = 18, L4_IQ1_S = 19,
+    L4_IQ4_NL = 20, L4_IQ3_S = 21, L4_IQ2_S = 22, L4_IQ4_XS = 23, L4_IQ1_M = 29, L4_MXFP4 = 39,
+};
 
-/* Bytes that a quantised row of n columns takes: q, then scale, then sum. */
-size_t l4_qrow_bytes(size_t n);
-l4_qrow l4_qrow_at(const uint8_t *memory, size_t n);
+/* What a tile's other numbers mean. */
+typedef enum l4_tile_kind {
+    L4_TILE_OFFSET_8,   /* weight = scale * (w - 8), w <= 15 */
+    L4_TILE_OFFSET_128, /* weight = scale * (w - 128) */
+    L4_TILE_HALVES,     /* weight = scale * (w - 128) in the first 16 columns, other * (w - 128) in the rest */
+    L4_TILE_MINIMUM,    /* weight = scale * w + other, w <= 31 */
+    L4_TILE_MINIMA,     /* weight = scale * w + other, in the first 16 columns + third; w <= 63 */
+    L4_TILE_KINDS
+} l4_tile_kind;
 
-/* 1 if matrices of this type can be packed; rows are then multiples of L4_QBLOCK columns. */
+/* 16 rows x 32 columns. */
+typedef struct l4_tile {
+    uint8_t w[8][64]; /* w[i]: row 0's columns 4i .. 4i + 3, row 1's, ... */
+    float scale[L4_PANEL], other[L4_PANEL], third[L4_PANEL];
+} l4_tile;
+
+/* 32 columns of one token's activations: x is about scale * q. Integers are exact, whatever the order of addition. */
+typedef struct l4_xblock {
+    int8_t q[L4_QBLOCK];                       /* -127 .. 127 */
+    float scale;
+    float sum, first_sum;                      /* scale * (sum of q), of all and of the first 16 */
+    int32_t minus_8, minus_128;                /* -8 and -128 times the sum of q */
+    int32_t first_minus_128, second_minus_128; /* the same of the first 16 and of the other 16 */
+    int32_t reserved;
+} l4_xblock;
+
+/*
+ * n tokens' activations, `blocks` blocks each, lie in groups of 16, the last group smaller: block b of token t, which is token i of a
+ * group of g, at x[(t - i) * blocks + b * g + i].
+ */
+static inline size_t l4_x_group(size_t n, size_t t) /* g for token t */
+{
+    return n - t / L4_GROUP * L4_GROUP < L4_GROUP ? n - t / L4_GROUP * L4_GROUP : L4_GROUP;
+}
+
+static inline l4_xblock *l4_x_at(l4_xblock *x, size_t blocks, size_t t)
+{
+    return x + (t - t % L4_GROUP) * blocks + t % L4_GROUP;
+}
+
+/* 1 if matrices of this type can be packed; rows are then whole numbers of the type's blocks. */
 int l4_packed_can(uint32_t type);
+l4_tile_kind l4_packed_kind(uint32_t type);
 size_t l4_panel_bytes(uint32_t type, size_t cols);
 
 /* Packs 16 stored rows, `stride` bytes apart, of which `rows` exist. */

@@ -1,92 +1,284 @@
 /*
- * Products of panels with rows of int8, written once over sixteen int32 lanes (p16_*.h) and sixteen float lanes (v16_*.h), which
- * were included before. Integer sums are exact, so only the order of the blocks matters: it is the file's.
+ * Products of panels with int8 activations, written once over sixteen int32 lanes (p16_*.h) and sixteen float lanes (v16_*.h), which
+ * were included before. Integer sums are exact, so only the order of the tiles matters: it is the file's.
  */
-#include "kernels/packed.h"
+#include "kernels/unpack.h"
 
-/* The weights of a block of 32 columns: eight times sixteen rows of four columns, unsigned. */
-static inline void unpack_q8_0(const uint8_t *data, p16w w[8])
-{
-    for (int i = 0; i < 8; i++)
-        w[i] = p16_load(data + 64 * i);
-}
+/*
+ * One step: a tile of each of `panels` <= 2 panels, `stride` tiles apart, times one block of `tokens` <= L4_STEP_TOKENS tokens; adds to
+ * the sums of sixteen rows at sums + SUM(panel, token). `kind`, `panels` and `tokens` are constants where this is inlined.
+ */
+#define SUM(p, t) (((p) * L4_GROUP + (t)) * L4_PANEL)
 
-static inline void unpack_q4_0(const uint8_t *data, p16w w[8])
+#if defined(L4_PANEL_PAIRS)
+
+/* Eight tokens and two panels: sixteen chains of products side by side, each number of x loaded once for two products. The sums stay in memory. */
+static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int panels, const int tokens, const l4_tile *tile, size_t stride,
+                                         const l4_xblock *x, float *sums)
 {
-    for (int i = 0; i < 4; i++) {
-        p16w both = p16_load(data + 64 * i);
-        w[i] = p16_low(both);
-        w[i + 4] = p16_high(both);
+    const int small = kind != L4_TILE_OFFSET_128 && kind != L4_TILE_HALVES;
+    p16 n[2][L4_STEP_TOKENS];
+#pragma GCC unroll 8
+    for (int t = 0; t < tokens; t++) {
+        n[0][t] = p16_set(kind == L4_TILE_OFFSET_8 ? x[t].minus_8 : kind == L4_TILE_OFFSET_128 ? x[t].minus_128 : kind == L4_TILE_HALVES ? x[t].first_minus_128 : 0);
+        n[1][t] = n[0][t];
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) {
+        const p16 w[2] = {p16_load(tile->w[i]), p16_load(tile[panels > 1 ? stride : 0].w[i])};
+        if (kind == L4_TILE_HALVES && i == 4) {
+#pragma GCC unroll 8
+            for (int t = 0; t < tokens; t++) {
+                v16 unit = v16_set(x[t].scale);
+                for (int p = 0; p < panels; p++) {
+                    v16_store(sums + SUM(p, t), v16_fma(p16_to_v16(n[p][t]), v16_mul(v16_load(tile[p * stride].scale), unit), v16_load(sums + SUM(p, t))));
+                    n[p][t] = p16_set(x[t].second_minus_128);
+                }
+            }
+        }
+#pragma GCC unroll 8
+        for (int t = 0; t < tokens; t++) {
+            const p16 four = p16_four(x[t].q + 4 * i);
+            for (int p = 0; p < panels; p++)
+                n[p][t] = small ? p16_dot_small(n[p][t], w[p], four) : p16_dot(n[p][t], w[p], four);
+        }
+    }
+#pragma GCC unroll 8
+    for (int t = 0; t < tokens; t++) {
+        v16 unit = v16_set(x[t].scale);
+        for (int p = 0; p < panels; p++) {
+            const l4_tile *at = tile + p * stride;
+            v16 scale = v16_load(kind == L4_TILE_HALVES ? at->other : at->scale);
+            v16 sum = v16_fma(p16_to_v16(n[p][t]), v16_mul(scale, unit), v16_load(sums + SUM(p, t)));
+            if (kind == L4_TILE_MINIMUM || kind == L4_TILE_MINIMA)
+                sum = v16_fma(v16_load(at->other), v16_set(x[t].sum), sum);
+            if (kind == L4_TILE_MINIMA)
+                sum = v16_fma(v16_load(at->third), v16_set(x[t].first_sum), sum);
+            v16_store(sums + SUM(p, t), sum);
+        }
     }
 }
 
-#define PANEL_KERNEL(name, bytes, offset, dot)                                                                          \
-    static inline L4_ALWAYS_INLINE void name##_tokens(const uint8_t *panel, size_t blocks, const l4_qrow *x, const int tokens, v16 *sum) \
+#else
+
+/* n[t] += the columns 4 i .. 4 i + 15 of the tile; `most` is the largest weight there can be. */
+static inline L4_ALWAYS_INLINE void half_step(const int tokens, const int most, const uint8_t (*w)[64], const l4_xblock *x, int first, p16 *n)
+{
+    (void)most;
+#if defined(L4_PAIRS)
+    if (most <= 63) {
+        const int run = most <= 31 ? 4 : 2;
+        for (int i = 0; i < 4; i += run) {
+            p16_pairs pairs[L4_STEP_TOKENS];
+            for (int t = 0; t < tokens; t++)
+                pairs[t] = p16_pairs_first(w[i], x[t].q + 4 * (first + i));
+            for (int k = 1; k < run; k++)
+                for (int t = 0; t < tokens; t++)
+                    pairs[t] = p16_pairs_next(pairs[t], w[i + k], x[t].q + 4 * (first + i + k));
+            for (int t = 0; t < tokens; t++)
+                n[t] = p16_add_pairs(n[t], pairs[t]);
+        }
+        return;
+    }
+#endif
+    for (int i = 0; i < 4; i++)
+        for (int t = 0; t < tokens; t++)
+            n[t] = p16_dot(n[t], w[i], x[t].q + 4 * (first + i));
+}
+
+static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int panels, const int tokens, const l4_tile *tile, size_t stride,
+                                         const l4_xblock *x, float *sums)
+{
+    const int most = kind == L4_TILE_OFFSET_8 || kind == L4_TILE_MINIMUM ? 31 : kind == L4_TILE_MINIMA ? 63 : 255;
+    p16 n[L4_STEP_TOKENS];
+    (void)panels, (void)stride;
+    for (int t = 0; t < tokens; t++)
+        n[t] = p16_set(kind == L4_TILE_OFFSET_8 ? x[t].minus_8 : kind == L4_TILE_OFFSET_128 ? x[t].minus_128 : kind == L4_TILE_HALVES ? x[t].first_minus_128 : 0);
+    half_step(tokens, most, tile->w, x, 0, n);
+    if (kind == L4_TILE_HALVES)
+        for (int t = 0; t < tokens; t++) {
+            v16_store(sums + SUM(0, t), v16_fma(p16_to_v16(n[t]), v16_mul(v16_load(tile->scale), v16_set(x[t].scale)), v16_load(sums + SUM(0, t))));
+            n[t] = p16_set(x[t].second_minus_128);
+        }
+    half_step(tokens, most, tile->w + 4, x, 4, n);
+    for (int t = 0; t < tokens; t++) {
+        v16 scale = v16_load(kind == L4_TILE_HALVES ? tile->other : tile->scale);
+        v16 sum = v16_fma(p16_to_v16(n[t]), v16_mul(scale, v16_set(x[t].scale)), v16_load(sums + SUM(0, t)));
+        if (kind == L4_TILE_MINIMUM || kind == L4_TILE_MINIMA)
+            sum = v16_fma(v16_load(tile->other), v16_set(x[t].sum), sum);
+        if (kind == L4_TILE_MINIMA)
+            sum = v16_fma(v16_load(tile->third), v16_set(x[t].first_sum), sum);
+        v16_store(sums + SUM(0, t), sum);
+    }
+}
+
+#endif
+
+/* `blocks` tiles of each panel, `tokens` tokens of a group of `group`. */
+static inline L4_ALWAYS_INLINE void run(const l4_tile_kind kind, const int panels, const int tokens, const l4_tile *tile, size_t stride, size_t blocks,
+                                        const l4_xblock *x, size_t group, const uint8_t *soon, const uint8_t *end, float *sums)
+{
+    const size_t each = ((size_t)(end - soon) + 64 * blocks - 1) / (64 * blocks);
+    for (size_t b = 0; b < blocks; b++, x += group, tile++) {
+        for (size_t i = 0; i < each && soon < end; i++, soon += 64)
+            p16_prefetch(soon);
+        step(kind, panels, tokens, tile, stride, x, sums);
+    }
+}
+
+/* The tokens of a group, as many at once as registers hold. */
+static inline L4_ALWAYS_INLINE void run_group(const l4_tile_kind kind, const int panels, const l4_tile *tile, size_t stride, size_t blocks,
+                                              const l4_xblock *x, size_t group, const uint8_t *soon, const uint8_t *end,
+                                              float *sums)
+{
+    size_t t = 0;
+#define WHILE(tokens)                                                                                                   \
+    for (; t + tokens <= group; t += tokens, soon = end)                                                                \
+    run(kind, panels, tokens, tile, stride, blocks, x + t, group, soon, end, sums + SUM(0, t))
+    WHILE(L4_STEP_TOKENS);
+#if L4_STEP_TOKENS > 4
+    WHILE(4);
+#endif
+    WHILE(2);
+    WHILE(1);
+#undef WHILE
+}
+
+typedef void run_fn(const l4_tile *, size_t, const l4_xblock *, size_t, const uint8_t *, const uint8_t *, float *);
+
+/* One panel, or two whose tiles follow each other, times a group. */
+#define TILE_KERNEL(name, kind, panels)                                                                                 \
+    static void name(const l4_tile *tile, size_t blocks, const l4_xblock *x, size_t group, const uint8_t *soon, const uint8_t *end, \
+                     float *sums)                                                                 \
     {                                                                                                                   \
-        for (int t = 0; t < tokens; t++)                                                                                \
-            sum[t] = v16_zero();                                                                                        \
-        for (size_t b = 0; b < blocks; b++, panel += bytes) {                                                           \
-            p16w w[8];                                                                                                  \
-            v16 scale = v16_from_f16(panel);                                                                            \
-            p16_prefetch(panel + L4_PREFETCH);                                                                          \
-            unpack_##name(panel + 32, w);                                                                               \
-            for (int t = 0; t < tokens; t++) {                                                                          \
-                const int8_t *q = x[t].q + 32 * b;                                                                      \
-                p16 n = p16_set(x[t].sum[b] * -(offset)), m = p16_set(0);                                               \
-                for (int i = 0; i < 8; i += 2) {                                                                        \
-                    n = dot(n, w[i], q + 4 * i);                                                                        \
-                    m = dot(m, w[i + 1], q + 4 * i + 4);                                                                \
-                }                                                                                                       \
-                sum[t] = v16_fma(p16_to_v16(p16_add(n, m)), v16_mul(scale, v16_set(x[t].scale[b])), sum[t]);            \
-            }                                                                                                           \
-        }                                                                                                               \
+        run_group(kind, panels, tile, blocks, blocks, x, group, soon, end, sums);                                       \
+    }
+
+TILE_KERNEL(run_offset_8, L4_TILE_OFFSET_8, 1)
+TILE_KERNEL(run_offset_128, L4_TILE_OFFSET_128, 1)
+TILE_KERNEL(run_halves, L4_TILE_HALVES, 1)
+TILE_KERNEL(run_minimum, L4_TILE_MINIMUM, 1)
+TILE_KERNEL(run_minima, L4_TILE_MINIMA, 1)
+static run_fn *const run_kinds[L4_TILE_KINDS] = {
+    [L4_TILE_OFFSET_8] = run_offset_8, [L4_TILE_OFFSET_128] = run_offset_128, [L4_TILE_HALVES] = run_halves,
+    [L4_TILE_MINIMUM] = run_minimum,   [L4_TILE_MINIMA] = run_minima,
+};
+
+#if defined(L4_PANEL_PAIRS)
+TILE_KERNEL(pair_offset_8, L4_TILE_OFFSET_8, 2)
+TILE_KERNEL(pair_offset_128, L4_TILE_OFFSET_128, 2)
+TILE_KERNEL(pair_halves, L4_TILE_HALVES, 2)
+TILE_KERNEL(pair_minimum, L4_TILE_MINIMUM, 2)
+TILE_KERNEL(pair_minima, L4_TILE_MINIMA, 2)
+static run_fn *const run_pairs[L4_TILE_KINDS] = {
+    [L4_TILE_OFFSET_8] = pair_offset_8, [L4_TILE_OFFSET_128] = pair_offset_128, [L4_TILE_HALVES] = pair_halves,
+    [L4_TILE_MINIMUM] = pair_minimum,   [L4_TILE_MINIMA] = pair_minima,
+};
+#endif
+
+static inline void store_rows(const float *sums, size_t group, size_t rows, float *y, size_t ldy)
+{
+    for (size_t t = 0; t < group; t++)
+        v16_store_part(y + t * ldy, v16_load(sums + SUM(0, t)), rows < L4_PANEL ? rows : L4_PANEL);
+}
+
+static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t blocks, const l4_xblock *x, size_t group, size_t rows, const uint8_t *soon,
+                  size_t soon_bytes, float *y, size_t ldy)
+{
+    const size_t panels = (rows + L4_PANEL - 1) / L4_PANEL;
+    for (size_t p = 0; p < panels;) {
+        float sums[2 * L4_GROUP * L4_PANEL] = {0};
+        size_t n = 1;
+        run_fn *run_some = run_kinds[kind];
+#if defined(L4_PANEL_PAIRS)
+        if (p + 1 < panels)
+            run_some = run_pairs[kind], n = 2;
+#endif
+        const size_t more = soon_bytes * n / panels;
+        run_some(tile + p * blocks, blocks, x, group, soon, soon ? soon + more : soon, sums);
+        soon = soon ? soon + more : soon;
+        for (size_t end = p + n; p < end; p++)
+            store_rows(sums + SUM(p + n - end, 0), group, rows - p * L4_PANEL, y + p * L4_PANEL, ldy);
+    }
+}
+
+#define AHEAD 4096 /* bytes of a panel that are asked for before they are needed */
+
+/* For each type: panel -> tiles, and a panel times one group, tiles of at most 256 columns at a time in the first-level cache. */
+#define PANEL_TYPE(slot, type, kind, cols, bytes)                                                                           \
+    static void slot##_unpack(const uint8_t *panel, size_t blocks, l4_tile *out)                                        \
+    {                                                                                                                   \
+        for (size_t b = 0; b < blocks; b += cols / L4_QBLOCK, panel += 16 * bytes)                                      \
+            unpack_##slot(panel, out + b);                                                                              \
     }                                                                                                                   \
-    static void name##_panel(const uint8_t *panel, size_t blocks, const l4_qrow *x, size_t tokens, size_t rows, float *y, size_t ldy) \
+    static void slot##_panel(const uint8_t *panel, size_t blocks, const l4_xblock *x, size_t group, size_t rows, float *y, size_t ldy) \
     {                                                                                                                   \
-        v16 sum[L4_PANEL_TOKENS];                                                                                       \
-        for (size_t done = 0; done < tokens;) {                                                                         \
-            size_t n = tokens - done;                                                                                   \
-            if (n >= L4_PANEL_TOKENS) {                                                                                 \
-                n = L4_PANEL_TOKENS;                                                                                    \
-                name##_tokens(panel, blocks, x + done, L4_PANEL_TOKENS, sum);                                           \
-            } else if (n >= 4) {                                                                                        \
-                n = 4;                                                                                                  \
-                name##_tokens(panel, blocks, x + done, 4, sum);                                                         \
-            } else {                                                                                                    \
-                n = 1;                                                                                                  \
-                name##_tokens(panel, blocks, x + done, 1, sum);                                                         \
+        l4_tile part[8];                                                                                                \
+        float sums[L4_GROUP * L4_PANEL] = {0};                                                                         \
+        for (size_t b = 0; b < blocks; b += 8) {                                                                        \
+            size_t n = blocks - b < 8 ? blocks - b : 8;                                                                 \
+            for (size_t i = 0; i < n; i += cols / L4_QBLOCK, panel += 16 * bytes) {                                     \
+                for (size_t k = 0; k < 16 * bytes; k += 64)                                                             \
+                    p16_prefetch(panel + AHEAD + k);                                                                    \
+                unpack_##slot(panel, part + i);                                                                         \
             }                                                                                                           \
-            for (size_t t = 0; t < n; t++)                                                                              \
-                v16_store_part(y + (done + t) * ldy, sum[t], rows);                                                     \
-            done += n;                                                                                                  \
+            if (group == 1)                                                                                             \
+                run(kind, 1, 1, part, 0, n, x + b, 1, NULL, NULL, sums);           \
+            else                                                                                                        \
+                run_kinds[kind](part, n, x + b * group, group, NULL, NULL, sums);                                          \
         }                                                                                                               \
+        store_rows(sums, group, rows, y, ldy);                                                                           \
     }
 
-PANEL_KERNEL(q8_0, 544, 128, p16_dot_u8)
-PANEL_KERNEL(q4_0, 288, 8, p16_dot_u4)
+#define L4_PANEL_TYPES(X)                        \
+    X(q4_0, L4_Q4_0, L4_TILE_OFFSET_8, 32, 18)            \
+    X(q4_1, L4_Q4_1, L4_TILE_MINIMUM, 32, 20)             \
+    X(q5_0, L4_Q5_0, L4_TILE_OFFSET_128, 32, 22)          \
+    X(q5_1, L4_Q5_1, L4_TILE_MINIMUM, 32, 24)             \
+    X(q8_0, L4_Q8_0, L4_TILE_OFFSET_128, 32, 34)          \
+    X(q2_k, L4_Q2_K, L4_TILE_MINIMA, 256, 84)             \
+    X(q3_k, L4_Q3_K, L4_TILE_HALVES, 256, 110)            \
+    X(q4_k, L4_Q4_K, L4_TILE_MINIMUM, 256, 144)           \
+    X(q5_k, L4_Q5_K, L4_TILE_MINIMUM, 256, 176)           \
+    X(q6_k, L4_Q6_K, L4_TILE_HALVES, 256, 210)            \
+    X(iq2_xxs, L4_IQ2_XXS, L4_TILE_OFFSET_128, 256, 66)      \
+    X(iq2_xs, L4_IQ2_XS, L4_TILE_HALVES, 256, 74)           \
+    X(iq3_xxs, L4_IQ3_XXS, L4_TILE_OFFSET_128, 256, 98)      \
+    X(iq1_s, L4_IQ1_S, L4_TILE_OFFSET_128, 256, 50)        \
+    X(iq4_nl, L4_IQ4_NL, L4_TILE_OFFSET_128, 32, 18)        \
+    X(iq3_s, L4_IQ3_S, L4_TILE_OFFSET_128, 256, 110)       \
+    X(iq2_s, L4_IQ2_S, L4_TILE_HALVES, 256, 82)            \
+    X(iq4_xs, L4_IQ4_XS, L4_TILE_OFFSET_128, 256, 136)      \
+    X(iq1_m, L4_IQ1_M, L4_TILE_HALVES, 256, 56)            \
+    X(mxfp4, L4_MXFP4, L4_TILE_OFFSET_128, 32, 17)
+
+L4_PANEL_TYPES(PANEL_TYPE)
 
 /* Largest magnitude -> 127; ties round to even; a block with a NaN or an infinity becomes NaN through its scale. */
-static void quantize_row(const float *x, size_t n, uint8_t *out)
+static void quantize(const float *x, size_t blocks, l4_xblock *out, size_t step)
 {
-    int8_t *q = (int8_t *)out;
-    float *scales = (float *)(void *)(out + n);
-    int32_t *sums = (int32_t *)(void *)(out + n + n / L4_QBLOCK * 4);
     const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer */
-    for (size_t b = 0; b < n / L4_QBLOCK; b++, x += L4_QBLOCK, q += L4_QBLOCK) {
+    for (size_t b = 0; b < blocks; b++, x += L4_QBLOCK, out += step) {
         v16 low = v16_load(x), high = v16_load(x + 16);
         float top = v16_top(v16_max(v16_abs(low), v16_abs(high)));
         /* x - x is 0 for finite numbers: a NaN or an infinity anywhere in the block reaches its scale. */
-        float unit = top / 127.0f + v16_sum(v16_add(v16_sub(low, low), v16_sub(high, high))), inverse = top > 0 && top < INFINITY ? 127.0f / top : 0.0f;
-        float steps[32];
-        int32_t sum = 0;
-        v16_store(steps, v16_sub(v16_add(v16_mul(low, v16_set(inverse)), v16_set(magic)), v16_set(magic)));
-        v16_store(steps + 16, v16_sub(v16_add(v16_mul(high, v16_set(inverse)), v16_set(magic)), v16_set(magic)));
-        for (int i = 0; i < L4_QBLOCK; i++) {
-            int step = steps[i] >= -127.0f && steps[i] <= 127.0f ? (int)steps[i] : 0;
-            q[i] = (int8_t)step;
-            sum += step;
+        float unit = top / 127.0f + v16_sum(v16_add(v16_sub(low, low), v16_sub(high, high)));
+        if (!(top >= 1e-36f && unit < INFINITY)) { /* nothing, next to nothing, or not finite */
+            memset(out, 0, sizeof *out);
+            out->scale = unit;
+            continue;
         }
-        scales[b] = unit;
-        sums[b] = sum;
+        v16 inverse = v16_set(127.0f / top), round = v16_set(magic);
+        v16_to_i8(out->q, v16_sub(v16_add(v16_mul(low, inverse), round), round));
+        v16_to_i8(out->q + 16, v16_sub(v16_add(v16_mul(high, inverse), round), round));
+        int32_t first = i8_sum(out->q), second = i8_sum(out->q + 16);
+        out->scale = unit;
+        out->sum = unit * (float)(first + second);
+        out->first_sum = unit * (float)first;
+        out->minus_8 = -8 * (first + second);
+        out->minus_128 = -128 * (first + second);
+        out->first_minus_128 = -128 * first;
+        out->second_minus_128 = -128 * second;
+        out->reserved = 0;
     }
 }

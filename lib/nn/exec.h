@@ -10,9 +10,8 @@ typedef struct l4_exec {
     l4_pool *pool;
     float *scratch;        /* scratch_size floats for each thread */
     size_t scratch_size;
-    uint8_t *quantized;    /* rows of activations as int8, for packed matrices: as many as one call of l4_linear needs */
-    l4_qrow *rows;         /* one for each of them */
-    size_t *first_row;     /* one for each product of a call */
+    l4_xblock *quantized;  /* activations as int8, for packed matrices: as many as one call of l4_linear needs */
+    size_t *first_block;   /* where a product's begin, one for each product of a call */
 } l4_exec;
 
 /* Multiply-adds below which waking another thread costs more than it saves. */

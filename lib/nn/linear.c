@@ -3,7 +3,8 @@
 #define GROUP 16              /* rows that are handed out together; columns layout: 4 of these */
 #define BLOCK_FLOATS (1 << 18) /* decoded rows at a time: 1 MB, to stay in the second-level cache */
 
-#define TOKENS 96 /* rows of activations that a few panels are multiplied with before the next ones come in */
+#define PANELS 4              /* at most so many are spread into tiles together; each group of tokens then meets all of them */
+#define TILE_BYTES (400 << 10) /* and at most so much: they shall stay in the second-level cache with a group of tokens */
 
 typedef struct job {
     const l4_exec *exec;
@@ -17,9 +18,19 @@ static size_t block_rows(size_t cols)
     return rows < 4 ? 4 : rows > 64 ? 64 : rows;
 }
 
+static size_t tiled_panels(size_t cols)
+{
+    size_t panels = TILE_BYTES / (cols / L4_QBLOCK * sizeof(l4_tile));
+    return panels < 1 ? 1 : panels > PANELS ? PANELS : panels;
+}
+
 size_t l4_linear_scratch(size_t max_cols)
 {
-    return block_rows(max_cols) * max_cols > 64 * 64 ? block_rows(max_cols) * max_cols : 64 * 64;
+    const size_t blocks = (max_cols + L4_QBLOCK - 1) / L4_QBLOCK;
+    size_t floats = block_rows(max_cols) * max_cols, tiles = blocks * sizeof(l4_tile) > TILE_BYTES ? blocks * sizeof(l4_tile) : TILE_BYTES;
+    floats = floats > 64 * 64 ? floats : 64 * 64;
+    floats = floats > tiles / sizeof(float) ? floats : tiles / sizeof(float);
+    return (floats + 15) / 16 * 16;
 }
 
 static size_t groups(const l4_product *p)
@@ -46,13 +57,29 @@ static void do_rows(const l4_exec *e, const l4_product *p, size_t first, size_t 
     }
 }
 
-static void do_panels(const l4_exec *e, const l4_product *p, const l4_qrow *x, size_t first, size_t last)
+static void do_panels(const l4_exec *e, const l4_product *p, const l4_xblock *x, size_t first, size_t last, l4_tile *tiles)
 {
     const l4_matrix *w = p->w;
-    for (size_t t = 0; t < p->tokens; t += TOKENS)
+    const l4_kernels *k = e->kernels;
+    const l4_tile_kind kind = l4_packed_kind(w->type);
+    const size_t blocks = w->cols / L4_QBLOCK, groups = (p->tokens + L4_GROUP - 1) / L4_GROUP, step = tiled_panels(w->cols) * L4_PANEL;
+    if (groups == 1) {
         for (size_t r = first; r < last; r += L4_PANEL)
-            e->kernels->panel[w->type](w->data + r / L4_PANEL * w->stride, w->cols / L4_QBLOCK, x + t, p->tokens - t < TOKENS ? p->tokens - t : TOKENS,
-                                       last - r < L4_PANEL ? last - r : L4_PANEL, p->y + t * p->ldy + r, p->ldy);
+            k->panel[w->type](w->data + r / L4_PANEL * w->stride, blocks, x, p->tokens, last - r < L4_PANEL ? last - r : L4_PANEL, p->y + r, p->ldy);
+        return;
+    }
+    for (size_t r = first; r < last; r += step) {
+        size_t end = last - r < step ? last : r + step, panels = (end - r + L4_PANEL - 1) / L4_PANEL;
+        for (size_t i = 0; i < panels; i++)
+            k->unpack[w->type](w->data + (r / L4_PANEL + i) * w->stride, blocks, tiles + i * blocks);
+        /* Each call also asks for a part of the panels that come next. */
+        const size_t left = (last - end + L4_PANEL - 1) / L4_PANEL, soon = (left < panels ? left : panels) * w->stride / groups;
+        const uint8_t *next = w->data + (end + L4_PANEL - 1) / L4_PANEL * w->stride;
+        for (size_t g = 0; g < groups; g++, next += soon) {
+            const size_t t = g * L4_GROUP;
+            k->tiles(kind, tiles, blocks, x + t * blocks, l4_x_group(p->tokens, t), end - r, next, soon, p->y + t * p->ldy + r, p->ldy);
+        }
+    }
 }
 
 static void do_columns(const l4_exec *e, const l4_product *p, size_t first, size_t last)
@@ -78,7 +105,7 @@ static void task(void *argument, size_t begin, size_t end, int worker)
             continue;
         size_t group = p->w->layout == L4_COLUMNS ? 4 * GROUP : GROUP, last = to * group < p->w->rows ? to * group : p->w->rows;
         if (p->w->layout == L4_PACKED)
-            do_panels(j->exec, p, j->exec->rows + j->exec->first_row[i], from * group, last);
+            do_panels(j->exec, p, j->exec->quantized + j->exec->first_block[i], from * group, last, (l4_tile *)(void *)scratch);
         else if (p->w->layout == L4_COLUMNS)
             do_columns(j->exec, p, from * group, last);
         else
@@ -89,16 +116,18 @@ static void task(void *argument, size_t begin, size_t end, int worker)
 static void quantize_task(void *argument, size_t begin, size_t end, int worker)
 {
     const job *j = argument;
-    size_t done = 0, next = 0; /* rows handed out, and where the next distinct input begins */
+    const l4_exec *e = j->exec;
+    size_t done = 0, next = 0; /* rows handed out, and where the next distinct input begins in memory */
     (void)worker;
     for (size_t i = 0; i < j->n && done < end; i++) {
         const l4_product *p = &j->products[i];
-        if (p->w->layout != L4_PACKED || j->exec->first_row[i] != next)
+        const size_t blocks = p->w->cols / L4_QBLOCK;
+        if (p->w->layout != L4_PACKED || e->first_block[i] != next)
             continue;
-        next = done + p->tokens;
         for (size_t t = begin > done ? begin - done : 0; t < p->tokens && done + t < end; t++)
-            j->exec->kernels->quantize_row(p->x + t * p->ldx, p->w->cols, (uint8_t *)(uintptr_t)j->exec->rows[done + t].q);
-        done = next;
+            e->kernels->quantize(p->x + t * p->ldx, blocks, l4_x_at(e->quantized + next, blocks, t), l4_x_group(p->tokens, t));
+        done += p->tokens;
+        next += p->tokens * blocks;
     }
 }
 
@@ -107,21 +136,20 @@ static void quantize(const l4_exec *e, const l4_product *products, size_t n)
 {
     job j = {e, products, n};
     const l4_product *last = NULL;
-    size_t rows = 0;
-    uint8_t *memory = e->quantized;
+    size_t rows = 0, blocks = 0;
     double work = 0;
     for (size_t i = 0; i < n; i++) {
         const l4_product *p = &products[i];
         if (p->w->layout != L4_PACKED)
             continue;
-        if (last && last->x == p->x && last->tokens == p->tokens && last->w->cols == p->w->cols) {
-            e->first_row[i] = rows - p->tokens;
+        const size_t more = p->tokens * (p->w->cols / L4_QBLOCK);
+        const int same = last && last->x == p->x && last->tokens == p->tokens && last->w->cols == p->w->cols;
+        e->first_block[i] = same ? blocks - more : blocks;
+        if (same)
             continue;
-        }
         last = p;
-        e->first_row[i] = rows;
-        for (size_t t = 0; t < p->tokens; t++, memory += l4_qrow_bytes(p->w->cols))
-            e->rows[rows++] = l4_qrow_at(memory, p->w->cols);
+        rows += p->tokens;
+        blocks += more;
         work += 2.0 * (double)p->tokens * p->w->cols;
     }
     l4_pool_run(e->pool, quantize_task, &j, rows, l4_grain(e, rows, work));

@@ -36,9 +36,8 @@ static void lay_out(l4_buffers *b, const l4_config *c, size_t n)
     widest = c->heads * c->head_dim > widest ? c->heads * c->head_dim : widest;
     widest = c->dense_ff > widest ? c->dense_ff : widest;
     widest = c->expert_ff > widest ? c->expert_ff : widest;
-    b->quantized = (void *)cut(b, rows * l4_qrow_bytes((widest + L4_QBLOCK - 1) / L4_QBLOCK * L4_QBLOCK) / sizeof(float));
-    b->rows = (void *)cut(b, rows * sizeof *b->rows / sizeof(float));
-    b->first_row = (void *)cut(b, (2 * (c->experts + 1) + 3) * sizeof *b->first_row / sizeof(float));
+    b->quantized = (void *)cut(b, rows * ((widest + L4_QBLOCK - 1) / L4_QBLOCK) * sizeof *b->quantized / sizeof(float));
+    b->first_block = (void *)cut(b, (2 * (c->experts + 1) + 3) * sizeof *b->first_block / sizeof(float));
     if (!c->experts)
         return;
     l4_moe_scratch *m = &b->moe;

@@ -173,8 +173,7 @@ static llama4_status run_batch(llama4_context *c, size_t first, size_t count, si
     if (status)
         return status;
     c->forward.exec.quantized = c->forward.buffers.quantized;
-    c->forward.exec.rows = c->forward.buffers.rows;
-    c->forward.exec.first_row = c->forward.buffers.first_row;
+    c->forward.exec.first_block = c->forward.buffers.first_block;
     c->forward.progress = n > 1 ? c->params.progress : NULL;
     c->forward.progress_start = (double)first / (double)n;
     c->forward.progress_share = (double)count / (double)n;

@@ -32,9 +32,8 @@ typedef struct l4_buffers {
     float *hidden;    /* of dense layers: [2][tokens][ff] */
     l4_moe_scratch moe;
     l4_attention_run *runs; /* [tokens] */
-    uint8_t *quantized;     /* of l4_exec, like the next two */
-    l4_qrow *rows;
-    size_t *first_row;
+    l4_xblock *quantized;   /* of l4_exec, like the next */
+    size_t *first_block;
 } l4_buffers;
 
 typedef struct l4_forward {

@@ -142,8 +142,7 @@ static uint64_t hash_panel(uint64_t hash, const l4_kernels *k, uint32_t type)
 {
     uint64_t state = type + 99;
     static uint8_t stored[16 * N * 2], panel[16 * N * 2];
-    uint8_t rows[15][N * 2];
-    l4_qrow x[15];
+    l4_xblock x[15 * (N / L4_QBLOCK)];
     float values[N], sums[15 * 16] = {0};
     size_t stride = l4_panel_bytes(type, N) / L4_PANEL;
     for (int r = 0; r < 16; r++) {
@@ -154,11 +153,11 @@ static uint64_t hash_panel(uint64_t hash, const l4_kernels *k, uint32_t type)
     for (int t = 0; t < 15; t++) {
         for (size_t i = 0; i < N; i++)
             values[i] = uniform(&state) * (i % 33 ? 1.0f : 9.0f);
-        k->quantize_row(values, N, rows[t]);
-        x[t] = l4_qrow_at(rows[t], N);
+        k->quantize(values, N / L4_QBLOCK, x + t, 15);
         for (size_t i = 0; i < N; i++)
-            hash = hash_u64(hash, (uint8_t)x[t].q[i], 1);
-        hash = hash_floats(hash, x[t].scale, N / L4_QBLOCK);
+            hash = hash_u64(hash, (uint8_t)x[i / L4_QBLOCK * 15 + t].q[i % L4_QBLOCK], 1);
+        for (size_t b = 0; b < N / L4_QBLOCK; b++)
+            hash = hash_floats(hash, &x[b * 15 + t].scale, 1);
     }
     l4_panel_pack(type, stored, stride, 13, N, panel);
     k->panel[type](panel, N / L4_QBLOCK, x, 15, 13, sums, 16);

@@ -1,17 +1,15 @@
-/* Sixteen int32 lanes in two AVX registers; with or without VNNI. */
+/* Sixteen 32-bit lanes, or 64 bytes, in two AVX registers; with or without VNNI. */
 #ifndef L4_KERNELS_P16_H
 #define L4_KERNELS_P16_H
 
 #include "kernels/x86/v16_avx2.h"
 
-#define L4_PANEL_TOKENS 4
-#define L4_PREFETCH 2048
+#define L4_STEP_TOKENS 4
 #define L4_ALWAYS_INLINE __attribute__((always_inline))
 
 typedef struct p16 {
     __m256i a, b;
 } p16;
-typedef p16 p16w;
 
 static inline p16 pair(__m256i a, __m256i b)
 {
@@ -20,29 +18,72 @@ static inline p16 pair(__m256i a, __m256i b)
 }
 
 static inline __m256i bytes32(const uint8_t *p) { return _mm256_loadu_si256((const __m256i *)(const void *)p); }
-static inline p16w p16_load(const uint8_t *p) { return pair(bytes32(p), bytes32(p + 32)); }
-static inline __m256i low_half(__m256i w) { return _mm256_and_si256(w, _mm256_set1_epi8(15)); }
-static inline p16w p16_low(p16w w) { return pair(low_half(w.a), low_half(w.b)); }
-static inline p16w p16_high(p16w w) { return pair(low_half(_mm256_srli_epi16(w.a, 4)), low_half(_mm256_srli_epi16(w.b, 4))); }
 static inline p16 p16_set(int32_t x) { return pair(_mm256_set1_epi32(x), _mm256_set1_epi32(x)); }
+static inline p16 p16_set_bytes(int x) { return pair(_mm256_set1_epi8((char)x), _mm256_set1_epi8((char)x)); }
+static inline p16 p16_load(const uint8_t *p) { return pair(bytes32(p), bytes32(p + 32)); }
+static inline void p16_store(uint8_t *p, p16 x)
+{
+    _mm256_storeu_si256((__m256i *)(void *)p, x.a);
+    _mm256_storeu_si256((__m256i *)(void *)(p + 32), x.b);
+}
+static inline __m128i bytes8(const uint8_t *p) { return _mm_loadl_epi64((const __m128i *)(const void *)p); }
+static inline p16 p16_load_u8(const uint8_t *p) { return pair(_mm256_cvtepu8_epi32(bytes8(p)), _mm256_cvtepu8_epi32(bytes8(p + 8))); }
+static inline p16 p16_load_i8(const uint8_t *p) { return pair(_mm256_cvtepi8_epi32(bytes8(p)), _mm256_cvtepi8_epi32(bytes8(p + 8))); }
+static inline p16 p16_load_u16(const uint8_t *p) { return pair(_mm256_cvtepu16_epi32(bytes16(p)), _mm256_cvtepu16_epi32(bytes16(p + 16))); }
+static inline p16 p16_and(p16 x, p16 y) { return pair(_mm256_and_si256(x.a, y.a), _mm256_and_si256(x.b, y.b)); }
+static inline p16 p16_or(p16 x, p16 y) { return pair(_mm256_or_si256(x.a, y.a), _mm256_or_si256(x.b, y.b)); }
+static inline p16 p16_xor(p16 x, p16 y) { return pair(_mm256_xor_si256(x.a, y.a), _mm256_xor_si256(x.b, y.b)); }
 static inline p16 p16_add(p16 x, p16 y) { return pair(_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)); }
+static inline p16 p16_sub(p16 x, p16 y) { return pair(_mm256_sub_epi32(x.a, y.a), _mm256_sub_epi32(x.b, y.b)); }
+static inline p16 p16_mul(p16 x, p16 y) { return pair(_mm256_mullo_epi32(x.a, y.a), _mm256_mullo_epi32(x.b, y.b)); }
+static inline p16 p16_shl(p16 x, int n) { return pair(_mm256_slli_epi32(x.a, n), _mm256_slli_epi32(x.b, n)); }
+static inline p16 p16_shr(p16 x, int n) { return pair(_mm256_srli_epi32(x.a, n), _mm256_srli_epi32(x.b, n)); }
+static inline p16 p16_gather(const uint8_t *table, p16 i)
+{
+    const int *base = (const int *)(const void *)table;
+    return pair(_mm256_i32gather_epi32(base, i.a, 4), _mm256_i32gather_epi32(base, i.b, 4));
+}
+static inline p16 p16_bytes_at(const uint8_t table[16], p16 b)
+{
+    __m256i t = _mm256_broadcastsi128_si256(bytes16(table));
+    return pair(_mm256_shuffle_epi8(t, b.a), _mm256_shuffle_epi8(t, b.b));
+}
+static inline __m256i spread(__m256i x) /* the lowest byte of each lane four times; then each looks at a bit of its own */
+{
+    const __m256i lowest = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12)), bits = _mm256_set1_epi32(0x08040201);
+    return _mm256_cmpeq_epi8(_mm256_and_si256(_mm256_shuffle_epi8(x, lowest), bits), bits);
+}
+static inline p16 p16_spread(p16 x) { return pair(spread(x.a), spread(x.b)); }
 static inline v16 p16_to_v16(p16 x) { return join(_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)); }
 static inline void p16_prefetch(const uint8_t *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
 
-static inline __m256i four(const int8_t *x)
+static inline void v16_to_i8(int8_t *q, v16 x)
 {
-    int32_t both;
-    memcpy(&both, x, sizeof both);
-    return _mm256_set1_epi32(both);
+    __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b)); /* a0-3 b0-3 | a4-7 b4-7 */
+    words = _mm256_permute4x64_epi64(words, 0xd8);
+    _mm_storeu_si128((__m128i *)(void *)q, _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
+}
+
+static inline int32_t i8_sum(const int8_t *q)
+{
+    __m128i x = _mm_xor_si128(bytes16((const uint8_t *)q), _mm_set1_epi8((char)0x80)); /* unsigned, 128 more each */
+    __m128i s = _mm_sad_epu8(x, _mm_setzero_si128());
+    return _mm_cvtsi128_si32(s) + _mm_extract_epi32(s, 2) - 16 * 128;
+}
+
+static inline __m256i four_bytes(const int8_t *x)
+{
+    int32_t all;
+    memcpy(&all, x, sizeof all);
+    return _mm256_set1_epi32(all);
 }
 
 #if defined(__AVXVNNI__)
-static inline p16 p16_dot_u8(p16 acc, p16w w, const int8_t *x)
+static inline p16 p16_dot(p16 acc, const uint8_t *w, const int8_t *x)
 {
-    __m256i v = four(x);
-    return pair(_mm256_dpbusd_avx_epi32(acc.a, w.a, v), _mm256_dpbusd_avx_epi32(acc.b, w.b, v));
+    __m256i v = four_bytes(x);
+    return pair(_mm256_dpbusd_avx_epi32(acc.a, bytes32(w), v), _mm256_dpbusd_avx_epi32(acc.b, bytes32(w + 32), v));
 }
-static inline p16 p16_dot_u4(p16 acc, p16w w, const int8_t *x) { return p16_dot_u8(acc, w, x); }
 #else
 /* Even and odd bytes apart, so that no sum of two products saturates. */
 static inline __m256i dot8(__m256i acc, __m256i w, __m256i even, __m256i odd)
@@ -50,19 +91,29 @@ static inline __m256i dot8(__m256i acc, __m256i w, __m256i even, __m256i odd)
     acc = _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_and_si256(w, _mm256_set1_epi16(255)), even));
     return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_srli_epi16(w, 8), odd));
 }
-static inline p16 p16_dot_u8(p16 acc, p16w w, const int8_t *x)
+static inline p16 p16_dot(p16 acc, const uint8_t *w, const int8_t *x)
 {
-    __m256i v = four(x), even = _mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8), odd = _mm256_srai_epi16(v, 8);
-    return pair(dot8(acc.a, w.a, even, odd), dot8(acc.b, w.b, even, odd));
+    __m256i v = four_bytes(x), even = _mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8), odd = _mm256_srai_epi16(v, 8);
+    return pair(dot8(acc.a, bytes32(w), even, odd), dot8(acc.b, bytes32(w + 32), even, odd));
 }
-static inline __m256i dot4(__m256i acc, __m256i w, __m256i v)
+
+/* Sums of pairs in 16 bits: weights up to 31 leave room for four of them. */
+#define L4_PAIRS
+typedef p16 p16_pairs;
+static inline p16_pairs p16_pairs_first(const uint8_t *w, const int8_t *x)
 {
-    return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(w, v), _mm256_set1_epi16(1)));
+    __m256i v = four_bytes(x);
+    return pair(_mm256_maddubs_epi16(bytes32(w), v), _mm256_maddubs_epi16(bytes32(w + 32), v));
 }
-static inline p16 p16_dot_u4(p16 acc, p16w w, const int8_t *x)
+static inline p16_pairs p16_pairs_next(p16_pairs acc, const uint8_t *w, const int8_t *x)
 {
-    __m256i v = four(x);
-    return pair(dot4(acc.a, w.a, v), dot4(acc.b, w.b, v));
+    p16_pairs more = p16_pairs_first(w, x);
+    return pair(_mm256_add_epi16(acc.a, more.a), _mm256_add_epi16(acc.b, more.b));
+}
+static inline p16 p16_add_pairs(p16 acc, p16_pairs p)
+{
+    __m256i ones = _mm256_set1_epi16(1);
+    return pair(_mm256_add_epi32(acc.a, _mm256_madd_epi16(p.a, ones)), _mm256_add_epi32(acc.b, _mm256_madd_epi16(p.b, ones)));
 }
 #endif
 

@@ -1,45 +1,76 @@
-/* Sixteen int32 lanes in an AVX-512 register; with or without VNNI. */
+/* Sixteen 32-bit lanes, or 64 bytes, in an AVX-512 register; with or without VNNI. */
 #ifndef L4_KERNELS_P16_H
 #define L4_KERNELS_P16_H
 
 #include "kernels/x86/v16_avx512.h"
 
-#define L4_PANEL_TOKENS 12
-#define L4_PREFETCH 2048
+#define L4_STEP_TOKENS 8
+#define L4_PANEL_PAIRS /* two panels at once: 32 registers hold the sums of 16 products */
 #define L4_ALWAYS_INLINE __attribute__((always_inline))
 
 typedef __m512i p16;
-typedef __m512i p16w;
 
-static inline p16w p16_load(const uint8_t *p) { return _mm512_loadu_si512(p); }
-static inline p16w p16_low(p16w w) { return _mm512_and_si512(w, _mm512_set1_epi8(15)); }
-static inline p16w p16_high(p16w w) { return _mm512_and_si512(_mm512_srli_epi16(w, 4), _mm512_set1_epi8(15)); }
 static inline p16 p16_set(int32_t x) { return _mm512_set1_epi32(x); }
+static inline p16 p16_set_bytes(int x) { return _mm512_set1_epi8((char)x); }
+static inline p16 p16_load(const uint8_t *p) { return _mm512_loadu_si512(p); }
+static inline void p16_store(uint8_t *p, p16 a) { _mm512_storeu_si512(p, a); }
+static inline p16 p16_load_u8(const uint8_t *p) { return _mm512_cvtepu8_epi32(bytes16(p)); }
+static inline p16 p16_load_i8(const uint8_t *p) { return _mm512_cvtepi8_epi32(bytes16(p)); }
+static inline p16 p16_load_u16(const uint8_t *p) { return _mm512_cvtepu16_epi32(bytes32(p)); }
+static inline p16 p16_and(p16 a, p16 b) { return _mm512_and_si512(a, b); }
+static inline p16 p16_or(p16 a, p16 b) { return _mm512_or_si512(a, b); }
+static inline p16 p16_xor(p16 a, p16 b) { return _mm512_xor_si512(a, b); }
 static inline p16 p16_add(p16 a, p16 b) { return _mm512_add_epi32(a, b); }
+static inline p16 p16_sub(p16 a, p16 b) { return _mm512_sub_epi32(a, b); }
+static inline p16 p16_mul(p16 a, p16 b) { return _mm512_mullo_epi32(a, b); }
+static inline p16 p16_shl(p16 a, int n) { return _mm512_slli_epi32(a, (unsigned)n); }
+static inline p16 p16_shr(p16 a, int n) { return _mm512_srli_epi32(a, (unsigned)n); }
+static inline p16 p16_gather(const uint8_t *table, p16 index) { return _mm512_i32gather_epi32(index, table, 4); }
+static inline p16 p16_bytes_at(const uint8_t table[16], p16 b) { return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(bytes16(table)), b); }
+static inline p16 p16_spread(p16 a)
+{
+#define M(i) ((i & 1 ? 0xff : 0) | (i & 2 ? 0xff00 : 0) | (i & 4 ? 0xff0000 : 0) | (i & 8 ? (int)0xff000000 : 0))
+    return _mm512_permutexvar_epi32(a, _mm512_setr_epi32(M(0), M(1), M(2), M(3), M(4), M(5), M(6), M(7), M(8), M(9), M(10), M(11), M(12), M(13), M(14), M(15)));
+#undef M
+}
 static inline v16 p16_to_v16(p16 a) { return _mm512_cvtepi32_ps(a); }
 static inline void p16_prefetch(const uint8_t *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
 
-static inline __m512i four(const int8_t *x)
+static inline void v16_to_i8(int8_t *q, v16 a)
 {
-    int32_t both;
-    memcpy(&both, x, sizeof both);
-    return _mm512_set1_epi32(both);
+    _mm_storeu_si128((__m128i *)(void *)q, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a)));
+}
+
+static inline int32_t i8_sum(const int8_t *q)
+{
+    __m128i x = _mm_xor_si128(bytes16((const uint8_t *)q), _mm_set1_epi8((char)0x80)); /* unsigned, 128 more each */
+    __m128i s = _mm_sad_epu8(x, _mm_setzero_si128());
+    return _mm_cvtsi128_si32(s) + _mm_extract_epi32(s, 2) - 16 * 128;
+}
+
+/* Four bytes of x in each lane. */
+static inline p16 p16_four(const int8_t *x)
+{
+    int32_t all;
+    memcpy(&all, x, sizeof all);
+    return _mm512_set1_epi32(all);
 }
 
 #if defined(__AVX512VNNI__)
-static inline p16 p16_dot_u8(p16 acc, p16w w, const int8_t *x) { return _mm512_dpbusd_epi32(acc, w, four(x)); }
-static inline p16 p16_dot_u4(p16 acc, p16w w, const int8_t *x) { return _mm512_dpbusd_epi32(acc, w, four(x)); }
+static inline p16 p16_dot(p16 acc, p16 w, p16 x) { return _mm512_dpbusd_epi32(acc, w, x); }
+#define p16_dot_small p16_dot
 #else
 /* Even and odd bytes apart, so that no sum of two products saturates. */
-static inline p16 p16_dot_u8(p16 acc, p16w w, const int8_t *x)
+static inline p16 p16_dot(p16 acc, p16 w, p16 x)
 {
-    __m512i v = four(x), even = _mm512_srai_epi16(_mm512_slli_epi16(v, 8), 8), odd = _mm512_srai_epi16(v, 8);
+    __m512i even = _mm512_srai_epi16(_mm512_slli_epi16(x, 8), 8), odd = _mm512_srai_epi16(x, 8);
     acc = _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_and_si512(w, _mm512_set1_epi16(255)), even));
     return _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_srli_epi16(w, 8), odd));
 }
-static inline p16 p16_dot_u4(p16 acc, p16w w, const int8_t *x)
+/* Weights up to 63. */
+static inline p16 p16_dot_small(p16 acc, p16 w, p16 x)
 {
-    return _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_maddubs_epi16(w, four(x)), _mm512_set1_epi16(1)));
+    return _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_maddubs_epi16(w, x), _mm512_set1_epi16(1)));
 }
 #endif
 

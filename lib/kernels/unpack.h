@@ -1,0 +1,362 @@
+/*
+ * Packed blocks of sixteen rows -> tiles of 32 columns (packed.h), one function per type, over the lanes of a p16_*.h that was
+ * included before. `from` is one packed block; offsets into it are sixteen times those of the stored block. decode_*.c say what
+ * the fields mean; scales here are products that are exact in float32, so their order does not matter.
+ */
+#include "kernels/iq_tables.h"
+#include "kernels/packed.h"
+
+#define AT(offset) (from + 16 * (offset)) /* of the stored block */
+
+static inline p16 bits(p16 a, int shift, int mask) /* of each byte: nothing crosses into the next one where mask fits */
+{
+    return p16_and(p16_shr(a, shift), p16_set_bytes(mask));
+}
+
+static inline v16 minus(v16 a)
+{
+    return v16_sub(v16_zero(), a);
+}
+
+/* ---- Blocks of 32 ---- */
+
+/* The low halves of 16 bytes are columns 0 .. 15, the high ones 16 .. 31. */
+static inline void halves(const uint8_t *from, l4_tile *to)
+{
+    for (int i = 0; i < 4; i++) {
+        p16 both = p16_load(from + 64 * i);
+        p16_store(to->w[i], bits(both, 0, 15));
+        p16_store(to->w[i + 4], bits(both, 4, 15));
+    }
+}
+
+static inline void unpack_q4_0(const uint8_t *from, l4_tile *to)
+{
+    v16_store(to->scale, v16_from_f16(AT(0)));
+    halves(AT(2), to);
+}
+
+static inline void unpack_q4_1(const uint8_t *from, l4_tile *to)
+{
+    v16_store(to->scale, v16_from_f16(AT(0)));
+    v16_store(to->other, v16_from_f16(AT(2)));
+    halves(AT(4), to);
+}
+
+/* `from`: 32 fifth bits, then the halves. */
+static inline void fives(const uint8_t *from, int add, l4_tile *to)
+{
+    p16 fifth = p16_load(from), sixteen = p16_set_bytes(16), more = p16_set_bytes(add);
+    halves(from + 64, to);
+    for (int i = 0; i < 8; i++) {
+        p16 high = p16_and(p16_spread(p16_and(p16_shr(fifth, 4 * i), p16_set(15))), sixteen);
+        p16_store(to->w[i], p16_add(p16_add(p16_load(to->w[i]), high), more));
+    }
+}
+
+static inline void unpack_q5_0(const uint8_t *from, l4_tile *to)
+{
+    v16_store(to->scale, v16_from_f16(AT(0)));
+    fives(AT(2), 128 - 16, to);
+}
+
+static inline void unpack_q5_1(const uint8_t *from, l4_tile *to)
+{
+    v16_store(to->scale, v16_from_f16(AT(0)));
+    v16_store(to->other, v16_from_f16(AT(2)));
+    fives(AT(4), 0, to);
+}
+
+static inline void unpack_q8_0(const uint8_t *from, l4_tile *to)
+{
+    v16_store(to->scale, v16_from_f16(AT(0)));
+    for (int i = 0; i < 8; i++)
+        p16_store(to->w[i], p16_load(AT(2) + 64 * i));
+}
+
+/* Halves that are indices of a table of values, which are 128 more than they mean. */
+static inline void looked_up(const uint8_t *from, const uint8_t table[16], l4_tile *to)
+{
+    for (int i = 0; i < 4; i++) {
+        p16 both = p16_load(from + 64 * i);
+        p16_store(to->w[i], p16_bytes_at(table, bits(both, 0, 15)));
+        p16_store(to->w[i + 4], p16_bytes_at(table, bits(both, 4, 15)));
+    }
+}
+
+static const uint8_t iq4_plus_128[16] = {1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241};
+static const uint8_t mxfp4_plus_128[16] = {128, 129, 130, 131, 132, 134, 136, 140, 128, 127, 126, 125, 124, 122, 120, 116};
+
+static inline void unpack_iq4_nl(const uint8_t *from, l4_tile *to)
+{
+    v16_store(to->scale, v16_from_f16(AT(0)));
+    looked_up(AT(2), iq4_plus_128, to);
+}
+
+static inline void unpack_mxfp4(const uint8_t *from, l4_tile *to)
+{
+    for (int r = 0; r < L4_PANEL; r++)
+        to->scale[r] = l4_bits_f32(from[r] < 2 ? (uint32_t)0x00200000 << from[r] : (uint32_t)(from[r] - 1) << 23);
+    looked_up(AT(1), mxfp4_plus_128, to);
+}
+
+/* ---- Blocks of 256 ---- */
+
+/* Bits `shift` and the next one of 32 bytes, and 4 or 16 times them. */
+static inline p16 two(const uint8_t *from, int i, int shift)
+{
+    return bits(p16_load(from + 64 * i), shift, 3);
+}
+
+static inline void unpack_q2_k(const uint8_t *from, l4_tile *to)
+{
+    v16 d = v16_from_f16(AT(80)), m = minus(v16_from_f16(AT(82)));
+    for (int b = 0; b < 8; b++, to++) {
+        p16 first = p16_load_u8(AT(2 * b)), second = p16_load_u8(AT(2 * b + 1)), fifteen = p16_set(15);
+        p16 minimum = p16_shr(second, 4), scales[2] = {p16_and(first, fifteen), p16_and(second, fifteen)};
+        v16_store(to->scale, d);
+        v16_store(to->other, v16_mul(m, p16_to_v16(minimum)));
+        v16_store(to->third, v16_mul(m, p16_to_v16(p16_sub(p16_shr(first, 4), minimum))));
+        for (int i = 0; i < 8; i++) /* four bytes of at most 3 times at most 15 at once */
+            p16_store(to->w[i], p16_mul(two(AT(16 + b / 4 * 32), i, b % 4 * 2), scales[i / 4]));
+    }
+}
+
+static inline void unpack_q3_k(const uint8_t *from, l4_tile *to)
+{
+    v16 d = v16_from_f16(AT(108));
+    for (int b = 0; b < 8; b++, to++) {
+        for (int h = 0; h < 2; h++) {
+            int s = 2 * b + h;
+            p16 low = p16_and(p16_shr(p16_load_u8(AT(96 + s % 8)), s / 8 * 4), p16_set(15));
+            p16 top = p16_and(p16_shr(p16_load_u8(AT(104 + s % 4)), s / 4 * 2), p16_set(3));
+            p16 scale = p16_sub(p16_or(low, p16_shl(top, 4)), p16_set(32));
+            v16_store(h ? to->other : to->scale, v16_mul(d, p16_to_v16(scale)));
+        }
+        for (int i = 0; i < 8; i++) {
+            p16 third = p16_shl(bits(p16_load(AT(0) + 64 * i), b, 1), 2);
+            p16_store(to->w[i], p16_add(p16_add(two(AT(32 + b / 4 * 32), i, b % 4 * 2), third), p16_set_bytes(128 - 4)));
+        }
+    }
+}
+
+/* Scale and minimum of 32 columns, from the twelve bytes of Q4_K and Q5_K. */
+static inline void six_bits(const uint8_t *from, int b, v16 d, v16 m, l4_tile *to)
+{
+    p16 scale, minimum;
+    if (b < 4) {
+        scale = p16_and(p16_load_u8(AT(4 + b)), p16_set(63));
+        minimum = p16_and(p16_load_u8(AT(8 + b)), p16_set(63));
+    } else {
+        p16 low = p16_load_u8(AT(8 + b)), top = p16_set(48);
+        scale = p16_or(p16_and(low, p16_set(15)), p16_and(p16_shr(p16_load_u8(AT(b)), 2), top));
+        minimum = p16_or(p16_shr(low, 4), p16_and(p16_shr(p16_load_u8(AT(4 + b)), 2), top));
+    }
+    v16_store(to->scale, v16_mul(d, p16_to_v16(scale)));
+    v16_store(to->other, v16_mul(m, p16_to_v16(minimum)));
+}
+
+static inline void unpack_q4_k(const uint8_t *from, l4_tile *to)
+{
+    v16 d = v16_from_f16(AT(0)), m = minus(v16_from_f16(AT(2)));
+    for (int b = 0; b < 8; b += 2, to += 2) {
+        six_bits(from, b, d, m, to);
+        six_bits(from, b + 1, d, m, to + 1);
+        for (int i = 0; i < 8; i++) {
+            p16 both = p16_load(AT(16 + 16 * b) + 64 * i);
+            p16_store(to[0].w[i], bits(both, 0, 15));
+            p16_store(to[1].w[i], bits(both, 4, 15));
+        }
+    }
+}
+
+static inline void unpack_q5_k(const uint8_t *from, l4_tile *to)
+{
+    v16 d = v16_from_f16(AT(0)), m = minus(v16_from_f16(AT(2)));
+    for (int b = 0; b < 8; b++, to++) {
+        six_bits(from, b, d, m, to);
+        for (int i = 0; i < 8; i++) {
+            p16 low = bits(p16_load(AT(48 + b / 2 * 32) + 64 * i), b % 2 * 4, 15), fifth = bits(p16_load(AT(16) + 64 * i), b, 1);
+            p16_store(to->w[i], p16_or(low, p16_shl(fifth, 4)));
+        }
+    }
+}
+
+static inline void unpack_q6_k(const uint8_t *from, l4_tile *to)
+{
+    v16 d = v16_from_f16(AT(208));
+    for (int b = 0; b < 8; b++, to++) {
+        v16_store(to->scale, v16_mul(d, p16_to_v16(p16_load_i8(AT(192 + 2 * b)))));
+        v16_store(to->other, v16_mul(d, p16_to_v16(p16_load_i8(AT(193 + 2 * b)))));
+        for (int i = 0; i < 8; i++) {
+            p16 low = bits(p16_load(AT(b / 4 * 64 + b % 2 * 32) + 64 * i), b % 4 / 2 * 4, 15);
+            p16 high = p16_shl(two(AT(128 + b / 4 * 32), i, b % 4 * 2), 4);
+            p16_store(to->w[i], p16_add(p16_or(low, high), p16_set_bytes(128 - 32)));
+        }
+    }
+}
+
+static inline void unpack_iq4_xs(const uint8_t *from, l4_tile *to)
+{
+    v16 d = v16_from_f16(AT(0));
+    p16 high = p16_load_u16(AT(2));
+    for (int b = 0; b < 8; b++, to++) {
+        p16 low = p16_and(p16_shr(p16_load_u8(AT(4 + b / 2)), b % 2 * 4), p16_set(15));
+        p16 top = p16_and(p16_shr(high, 2 * b), p16_set(3));
+        v16_store(to->scale, v16_mul(d, p16_to_v16(p16_sub(p16_or(low, p16_shl(top, 4)), p16_set(32)))));
+        looked_up(AT(8 + 16 * b), iq4_plus_128, to);
+    }
+}
+
+/* Magnitudes up to 127, of which those with a bit in the lowest four of `signs` become negative, plus 128. */
+static inline p16 with_signs(p16 magnitudes, p16 signs)
+{
+    p16 flip = p16_spread(p16_and(signs, p16_set(15))); /* all bits flipped, plus one, which never carries */
+    return p16_xor(p16_add(p16_xor(magnitudes, flip), p16_and(flip, p16_set_bytes(1))), p16_set_bytes(128));
+}
+
+/* Seven signs in the lowest bits; the eighth makes their number even. */
+static inline p16 eight_signs(p16 x)
+{
+    p16 seven = p16_and(x, p16_set(127)), odd = p16_xor(seven, p16_shr(seven, 4));
+    odd = p16_xor(odd, p16_shr(odd, 2));
+    odd = p16_and(p16_xor(odd, p16_shr(odd, 1)), p16_set(1));
+    return p16_or(seven, p16_shl(odd, 7));
+}
+
+/* Columns 8 k .. 8 k + 7 from an entry of a grid of eights. */
+static inline void put_eight(const uint8_t *grid, p16 index, p16 signs, int k, l4_tile *to)
+{
+    p16 at = p16_add(index, index);
+    p16_store(to->w[2 * k], with_signs(p16_gather(grid, at), signs));
+    p16_store(to->w[2 * k + 1], with_signs(p16_gather(grid, p16_add(at, p16_set(1))), p16_shr(signs, 4)));
+}
+
+static inline p16 byte_of(p16 a, int k)
+{
+    return p16_and(p16_shr(a, 8 * k), p16_set(255));
+}
+
+/* (0.5 + s) * factor * d */
+static inline void scale_half(float *to, v16 d, p16 s, float factor)
+{
+    v16_store(to, v16_mul(d, v16_mul(v16_add(p16_to_v16(s), v16_set(0.5f)), v16_set(factor))));
+}
+
+static inline void unpack_iq2_xxs(const uint8_t *from, l4_tile *to)
+{
+    v16 d = v16_from_f16(AT(0));
+    for (int b = 0; b < 8; b++, to++) {
+        p16 index = p16_load(AT(2 + 8 * b)), rest = p16_load(AT(6 + 8 * b));
+        scale_half(to->scale, d, p16_shr(rest, 28), 0.25f);
+        for (int k = 0; k < 4; k++)
+            put_eight(l4_iq2_xxs_grid[0], byte_of(index, k), eight_signs(p16_shr(rest, 7 * k)), k, to);
+    }
+}
+
+static inline void four_bit_scales(const uint8_t *from, v16 d, l4_tile *to)
+{
+    p16 both = p16_load_u8(from);
+    scale_half(to->scale, d, p16_and(both, p16_set(15)), 0.25f);
+    scale_half(to->other, d, p16_shr(both, 4), 0.25f);
+}
+
+static inline void unpack_iq2_xs(const uint8_t *from, l4_tile *to)
+{
+    v16 d = v16_from_f16(AT(0));
+    for (int b = 0; b < 8; b++, to++) {
+        four_bit_scales(AT(66 + b), d, to);
+        for (int k = 0; k < 4; k++) {
+            p16 index = p16_load_u16(AT(2 + 8 * b + 2 * k));
+            put_eight(l4_iq2_xs_grid[0], p16_and(index, p16_set(511)), eight_signs(p16_shr(index, 9)), k, to);
+        }
+    }
+}
+
+static inline void unpack_iq2_s(const uint8_t *from, l4_tile *to)
+{
+    v16 d = v16_from_f16(AT(0));
+    for (int b = 0; b < 8; b++, to++) {
+        p16 index = p16_load(AT(2 + 4 * b)), signs = p16_load(AT(34 + 4 * b)), upper = p16_load_u8(AT(66 + b));
+        four_bit_scales(AT(74 + b), d, to);
+        for (int k = 0; k < 4; k++) {
+            p16 top = p16_and(p16_shr(upper, 2 * k), p16_set(3));
+            put_eight(l4_iq2_s_grid[0], p16_or(byte_of(index, k), p16_shl(top, 8)), byte_of(signs, k), k, to);
+        }
+    }
+}
+
+static inline void unpack_iq3_xxs(const uint8_t *from, l4_tile *to)
+{
+    v16 d = v16_from_f16(AT(0));
+    for (int b = 0; b < 8; b++, to++) {
+        p16 index[2] = {p16_load(AT(2 + 8 * b)), p16_load(AT(6 + 8 * b))}, rest = p16_load(AT(66 + 4 * b));
+        scale_half(to->scale, d, p16_shr(rest, 28), 0.5f);
+        for (int k = 0; k < 4; k++) {
+            p16 signs = eight_signs(p16_shr(rest, 7 * k));
+            p16_store(to->w[2 * k], with_signs(p16_gather(l4_iq3_xxs_grid[0], byte_of(index[k / 2], 2 * k % 4)), signs));
+            p16_store(to->w[2 * k + 1], with_signs(p16_gather(l4_iq3_xxs_grid[0], byte_of(index[k / 2], 2 * k % 4 + 1)), p16_shr(signs, 4)));
+        }
+    }
+}
+
+static inline void unpack_iq3_s(const uint8_t *from, l4_tile *to)
+{
+    v16 d = v16_from_f16(AT(0));
+    for (int b = 0; b < 8; b++, to++) {
+        p16 index[2] = {p16_load(AT(2 + 8 * b)), p16_load(AT(6 + 8 * b))}, ninth = p16_load_u8(AT(66 + b)), signs = p16_load(AT(74 + 4 * b));
+        p16 s = p16_and(p16_shr(p16_load_u8(AT(106 + b / 2)), b % 2 * 4), p16_set(15));
+        v16_store(to->scale, v16_mul(d, p16_to_v16(p16_add(p16_add(s, s), p16_set(1)))));
+        for (int i = 0; i < 8; i++) {
+            p16 at = p16_or(byte_of(index[i / 4], i % 4), p16_shl(p16_and(p16_shr(ninth, i), p16_set(1)), 8));
+            p16_store(to->w[i], with_signs(p16_gather(l4_iq3_s_grid[0], at), p16_shr(signs, 4 * i)));
+        }
+    }
+}
+
+/* Columns 8 k .. 8 k + 7: eighths of -1, 0, 1, an eighth less if `down` is 1; plus 128. The grid's bytes are 8 more than they mean. */
+static inline void put_ternary(p16 index, p16 down, int k, l4_tile *to)
+{
+    p16 at = p16_add(index, index), add = p16_mul(p16_sub(p16_set(128 - 8 + 1), p16_add(down, down)), p16_set(0x01010101));
+    p16_store(to->w[2 * k], p16_add(p16_gather(l4_iq1_grid[0], at), add));
+    p16_store(to->w[2 * k + 1], p16_add(p16_gather(l4_iq1_grid[0], p16_add(at, p16_set(1))), add));
+}
+
+static inline void scale_ternary(float *to, v16 d, p16 s)
+{
+    v16_store(to, v16_mul(d, v16_mul(p16_to_v16(p16_add(p16_add(s, s), p16_set(1))), v16_set(0.125f))));
+}
+
+static inline void unpack_iq1_s(const uint8_t *from, l4_tile *to)
+{
+    v16 d = v16_from_f16(AT(0));
+    for (int b = 0; b < 8; b++, to++) {
+        p16 index = p16_load(AT(2 + 4 * b)), rest = p16_load_u16(AT(34 + 2 * b)), seven = p16_set(7);
+        scale_ternary(to->scale, d, p16_and(p16_shr(rest, 12), seven));
+        for (int k = 0; k < 4; k++)
+            put_ternary(p16_or(byte_of(index, k), p16_shl(p16_and(p16_shr(rest, 3 * k), seven), 8)), p16_shr(rest, 15), k, to);
+    }
+}
+
+static inline void unpack_iq1_m(const uint8_t *from, l4_tile *to)
+{
+    p16 half = p16_set(0), seven = p16_set(7);
+    uint8_t words[64], halves_of_d[32];
+    for (int i = 0; i < 4; i++)
+        half = p16_or(half, p16_shl(p16_shr(p16_load_u16(AT(48 + 2 * i)), 12), 4 * i));
+    p16_store(words, half);
+    for (int r = 0; r < L4_PANEL; r++)
+        halves_of_d[2 * r] = words[4 * r], halves_of_d[2 * r + 1] = words[4 * r + 1];
+    v16 d = v16_from_f16(halves_of_d);
+    for (int b = 0; b < 8; b++, to++) {
+        p16 index = p16_load(AT(4 * b)), scales = p16_shr(p16_load_u16(AT(48 + b / 2 * 2)), b % 2 * 6);
+        scale_ternary(to->scale, d, p16_and(scales, seven));
+        scale_ternary(to->other, d, p16_and(p16_shr(scales, 3), seven));
+        for (int k = 0; k < 4; k++) {
+            p16 rest = p16_shr(p16_load_u8(AT(32 + 2 * b + k / 2)), k % 2 * 4);
+            put_ternary(p16_or(byte_of(index, k), p16_shl(p16_and(rest, seven), 8)), p16_and(p16_shr(rest, 3), p16_set(1)), k, to);
+        }
+    }
+}
+
+#undef AT
