@@ -232,57 +232,7 @@ static void f32_load(const uint8_t *in, float *out, size_t n)
     memcpy(out, in, n * sizeof *out);
 }
 
-static void scores(const float *q, const float *keys, size_t n, size_t d, float factor, float *out)
-{
-    for (size_t j = 0; j < n; j++)
-        out[j] = dot_f32(q, keys + j * d, d) * factor;
-}
-
-static float softmax_step(float *s, size_t n, float *max, float *sum)
-{
-    float top = *max;
-    v16 best = v16_set(top);
-    size_t whole = n / 16 * 16;
-    for (size_t i = 0; i < whole; i += 16)
-        best = v16_max(best, v16_load(s + i));
-    top = v16_top(best);
-    for (size_t i = whole; i < n; i++)
-        top = top > s[i] ? top : s[i];
-    v16 total = v16_zero(), high = v16_set(top);
-    for (size_t i = 0; i < whole; i += 16) {
-        v16 e = v16_exp(v16_sub(v16_load(s + i), high));
-        v16_store(s + i, e);
-        total = v16_add(total, e);
-    }
-    if (whole < n) {
-        float rest[16];
-        v16_store(rest, v16_exp(v16_sub(v16_load_part(s + whole, n - whole), high)));
-        memcpy(s + whole, rest, (n - whole) * sizeof *s);
-        total = v16_add(total, v16_load_part(rest, n - whole));
-    }
-    float shrink[16];
-    v16_store(shrink, v16_exp(v16_set(*max - top)));
-    if (*max == -INFINITY) /* the first step: nothing to shrink, and -inf - -inf would be NaN */
-        shrink[0] = 0.0f;
-    *sum = *sum * shrink[0] + v16_sum(total);
-    *max = top;
-    return shrink[0];
-}
-
-static void accumulate(float *acc, float shrink, const float *p, const float *values, size_t n, size_t d)
-{
-    for (size_t i = 0; i < d; i += 16) {
-        size_t left = d - i < 16 ? d - i : 16;
-        v16 a = v16_mul(v16_load_part(acc + i, left), v16_set(shrink));
-        if (left == 16)
-            for (size_t j = 0; j < n; j++)
-                a = v16_fma(v16_set(p[j]), v16_load(values + j * d + i), a);
-        else
-            for (size_t j = 0; j < n; j++)
-                a = v16_fma(v16_set(p[j]), v16_load_part(values + j * d + i, left), a);
-        v16_store_part(acc + i, a, left);
-    }
-}
+#include "kernels/attention_body.h"
 
 static void l4_fill(l4_kernels *k, int32_t level)
 {

@@ -3,7 +3,8 @@
  * do faster. All variants of a slot give the same bits, because all are written over the same 16 lanes:
  *
  * - A sum along a row runs in 16 lanes: element i goes to lane i mod 16 by one fused multiply-add, in the order of i. At the
- *   end lane l takes lane l + 8, then l + 4, l + 2, l + 1.
+ *   end lane l takes lane l + 8, then l + 4, l + 2, l + 1. Attention, and quantised products, have the results side by side in the lanes: there
+ *   each is one chain of fused multiply-adds.
  * - Stored weights become float32 exactly before they are multiplied.
  */
 #ifndef L4_KERNELS_KERNELS_H
@@ -57,15 +58,16 @@ typedef struct l4_kernels {
     void (*kv_store[L4_KV_SLOTS])(const float *in, uint8_t *out, size_t n);
     void (*kv_load[L4_KV_SLOTS])(const uint8_t *in, float *out, size_t n);
 
-    /* scores[j] = (q . keys[j * d ..]) * factor for j < n */
-    void (*scores)(const float *q, const float *keys, size_t n, size_t d, float factor, float *scores);
+    /* s[r * L4_ATTENTION_BLOCK + j] = sum over i of q[r * d + i] keys[i * L4_ATTENTION_BLOCK + j] for r < rows and j < n, in the order of i; what
+     * s holds for j >= n is undefined. */
+    void (*scores)(const float *q, size_t rows, const float *keys, size_t n, size_t d, float *s);
 
     /* One step of the online softmax over n <= L4_ATTENTION_BLOCK scores: raises *max (start: -INFINITY), turns scores into exp(score - *max), returns the factor
      * by which earlier sums shrink, and adds the new terms to *sum (after shrinking it). */
     float (*softmax_step)(float *scores, size_t n, float *max, float *sum);
 
-    /* acc = acc * shrink + sum over j of p[j] values[j * d ..], in the order of j */
-    void (*accumulate)(float *acc, float shrink, const float *p, const float *values, size_t n, size_t d);
+    /* acc[r * d ..] = acc[r * d ..] * shrink[r] + sum over j < n of p[r * L4_ATTENTION_BLOCK + j] values[j * d ..] for r < rows, in the order of j */
+    void (*accumulate)(float *acc, size_t rows, const float *shrink, const float *p, const float *values, size_t n, size_t d);
 } l4_kernels;
 
 /* Fills the table for the highest level that is at most `level` and was compiled in. Pure: asks neither hardware nor environment. */

@@ -7,6 +7,8 @@
 
 #define L4_TILE_ROWS 1
 #define L4_TILE_TOKENS 1
+#define L4_ATTENTION_ROWS 1
+#define L4_ATTENTION_WIDE 1
 
 typedef struct v16 {
     float lane[16];

@@ -4,15 +4,15 @@
 
 #include "nn/exec.h"
 
-/* A page holds L4_ATTENTION_BLOCK positions. For one layer, from `layer_offset`: keys [kv_heads][positions][d], then values likewise, in
- * the cache's type. */
+/* A page holds L4_ATTENTION_BLOCK positions. For one layer, from `layer_offset`: keys [kv_heads][d][positions], then values
+ * [kv_heads][positions][d], in the cache's type. So scores and sums have their results side by side in memory. */
 typedef struct l4_attention_run {
     size_t first, tokens;         /* rows of q and out; tokens <= L4_ATTENTION_TOKENS, of one sequence at successive positions */
     uint64_t keys;                /* that the first token sees, itself included; the next ones see one more each */
     const uint8_t *const *pages;  /* the sequence's pages, from the first key on */
 } l4_attention_run;
 
-#define L4_ATTENTION_TOKENS 8
+#define L4_ATTENTION_TOKENS 16
 
 typedef struct l4_attention_args {
     const l4_attention_run *runs;
@@ -28,6 +28,9 @@ typedef struct l4_attention_args {
 void l4_attention(const l4_exec *e, const l4_attention_args *args);
 
 size_t l4_attention_scratch(size_t heads, size_t kv_heads, size_t d); /* floats for each thread */
+
+/* Puts one token's keys and values, [kv_heads][d] each, to position `at` of a page; `layer`: the layer's part of it. */
+void l4_attention_store(const l4_kernels *k, uint8_t *layer, size_t kv_heads, size_t d, int kv_slot, size_t at, const float *key, const float *value);
 
 /* Bytes of one layer in a page, and of a number in the cache. */
 size_t l4_attention_layer_bytes(size_t kv_heads, size_t d, int kv_slot);

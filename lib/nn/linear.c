@@ -1,10 +1,10 @@
 #include "nn/linear.h"
 
-#define GROUP 16              /* rows that are handed out together; columns layout: 4 of these */
+#define GROUP 16              /* rows that are handed out together: so many, or a multiple that suits the layout */
 #define BLOCK_FLOATS (1 << 18) /* decoded rows at a time: 1 MB, to stay in the second-level cache */
 
 #define PANELS 4              /* at most so many are spread into tiles together; each group of tokens then meets all of them */
-#define TILE_BYTES (400 << 10) /* and at most so much: they shall stay in the second-level cache with a group of tokens */
+#define TILE_BYTES (480 << 10) /* and at most so much: they shall stay in the second-level cache with a group of tokens */
 
 typedef struct job {
     const l4_exec *exec;
@@ -21,7 +21,7 @@ static size_t block_rows(size_t cols)
 static size_t tiled_panels(size_t cols)
 {
     size_t panels = TILE_BYTES / (cols / L4_QBLOCK * sizeof(l4_tile));
-    return panels < 1 ? 1 : panels > PANELS ? PANELS : panels;
+    return panels < 1 ? 1 : panels > PANELS ? PANELS : panels < 2 ? 1 : panels / 2 * 2;
 }
 
 size_t l4_linear_scratch(size_t max_cols)
@@ -33,9 +33,14 @@ size_t l4_linear_scratch(size_t max_cols)
     return (floats + 15) / 16 * 16;
 }
 
+static size_t group_rows(const l4_product *p)
+{
+    return p->w->layout == L4_COLUMNS ? 4 * GROUP : p->w->layout == L4_PACKED ? 2 * L4_PANEL : GROUP;
+}
+
 static size_t groups(const l4_product *p)
 {
-    size_t rows = p->tokens ? p->w->rows : 0, group = p->w->layout == L4_COLUMNS ? 4 * GROUP : GROUP;
+    size_t rows = p->tokens ? p->w->rows : 0, group = group_rows(p);
     return (rows + group - 1) / group;
 }
 
@@ -103,7 +108,7 @@ static void task(void *argument, size_t begin, size_t end, int worker)
         start += count;
         if (from >= to)
             continue;
-        size_t group = p->w->layout == L4_COLUMNS ? 4 * GROUP : GROUP, last = to * group < p->w->rows ? to * group : p->w->rows;
+        size_t group = group_rows(p), last = to * group < p->w->rows ? to * group : p->w->rows;
         if (p->w->layout == L4_PACKED)
             do_panels(j->exec, p, j->exec->quantized + j->exec->first_block[i], from * group, last, (l4_tile *)(void *)scratch);
         else if (p->w->layout == L4_COLUMNS)

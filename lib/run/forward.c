@@ -36,7 +36,7 @@ static void position_task(void *argument, size_t begin, size_t end, int worker)
     const l4_forward *f = j->f;
     const l4_config *c = &f->weights->config;
     const l4_kernels *kernels = f->exec.kernels;
-    const size_t d = c->head_dim, half = d / 2, element = l4_attention_element(f->kv->slot), plane = L4_ATTENTION_BLOCK * d * element;
+    const size_t d = c->head_dim, half = d / 2;
     const int rope = c->layer[j->layer].rope;
     (void)worker;
     for (size_t t = begin; t < end; t++) {
@@ -56,11 +56,7 @@ static void position_task(void *argument, size_t begin, size_t end, int worker)
         const l4_sequence *s = &f->kv->sequences[j->tokens[t].sequence];
         uint64_t at = j->tokens[t].position - l4_kv_base(f->kv, s, j->layer);
         uint8_t *page = l4_kv_pages(f->kv, s, j->layer)->pages[at / L4_ATTENTION_BLOCK] + f->kv->layer_offset[j->layer];
-        uint8_t *to = page + at % L4_ATTENTION_BLOCK * d * element;
-        for (size_t h = 0; h < c->kv_heads; h++) {
-            kernels->kv_store[f->kv->slot](k + h * d, to + h * plane, d);
-            kernels->kv_store[f->kv->slot](v + h * d, to + (c->kv_heads + h) * plane, d);
-        }
+        l4_attention_store(kernels, page, c->kv_heads, d, f->kv->slot, at % L4_ATTENTION_BLOCK, k, v);
     }
 }
 

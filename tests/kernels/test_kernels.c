@@ -170,16 +170,31 @@ static void check_vectors(const l4_kernels *a, const l4_kernels *b, const char *
             a->kv_load[slot](pa, out_a, n), b->kv_load[slot](pb, out_b, n);
             kv &= guarded_equal(n) && pa[n * (slot == L4_KV_F16_SLOT ? 2 : 4)] == 7 && pb[n * (slot == L4_KV_F16_SLOT ? 2 : 4)] == 7;
         }
-        size_t keys = 1 + next() % L4_ATTENTION_BLOCK, d = 1 + next() % 17;
-        float max_a = round % 4 ? number(0) : -INFINITY, max_b = max_a, sum_a = 1.5f, sum_b = 1.5f;
-        set_guards(keys);
-        a->scores(x, y, keys, d, 0.25f, out_a), b->scores(x, y, keys, d, 0.25f, out_b);
-        float fa = a->softmax_step(out_a, keys, &max_a, &sum_a), fb = b->softmax_step(out_b, keys, &max_b, &sum_b);
-        attention &= guarded_equal(keys) && same(&fa, &fb, 1) && same(&max_a, &max_b, 1) && same(&sum_a, &sum_b, 1);
-        float acc_a[64], acc_b[64];
-        memcpy(acc_a, x, sizeof acc_a), memcpy(acc_b, x, sizeof acc_b);
-        a->accumulate(acc_a, fa, out_a, y, keys, d), b->accumulate(acc_b, fb, out_b, y, keys, d);
-        attention &= same(acc_a, acc_b, 64);
+        size_t keys = 1 + next() % L4_ATTENTION_BLOCK, d = 1 + next() % 19, lines = 1 + next() % 14;
+        fill(x, (size_t)L4_ATTENTION_BLOCK * 19, round % 2);
+        set_guards(lines * L4_ATTENTION_BLOCK);
+        a->scores(y, lines, x, keys, d, out_a), b->scores(y, lines, x, keys, d, out_b);
+        float shrink_a[14], shrink_b[14], acc_a[14 * 19 + 1], acc_b[14 * 19 + 1];
+        for (size_t r = 0; r < lines; r++) {
+            float *row_a = out_a + r * L4_ATTENTION_BLOCK, *row_b = out_b + r * L4_ATTENTION_BLOCK;
+            float max_a = round % 4 ? number(0) : -INFINITY, max_b = max_a, sum_a = 1.5f, sum_b = 1.5f;
+            attention &= same(row_a, row_b, keys);
+            for (size_t j = keys; j < L4_ATTENTION_BLOCK; j++)
+                row_a[j] = row_b[j] = NAN; /* nobody may look there */
+            shrink_a[r] = a->softmax_step(row_a, keys, &max_a, &sum_a), shrink_b[r] = b->softmax_step(row_b, keys, &max_b, &sum_b);
+            attention &= same(&shrink_a[r], &shrink_b[r], 1) && same(&max_a, &max_b, 1) && same(&sum_a, &sum_b, 1);
+        }
+        attention &= guarded_equal(lines * L4_ATTENTION_BLOCK);
+        memcpy(acc_a, y, sizeof acc_a), memcpy(acc_b, y, sizeof acc_b);
+        a->accumulate(acc_a, lines, shrink_a, out_a, x, keys, d), b->accumulate(acc_b, lines, shrink_b, out_b, x, keys, d);
+        attention &= same(acc_a, acc_b, 14 * 19 + 1) && same(acc_a + lines * d, y + lines * d, 14 * 19 + 1 - lines * d);
+        /* and as if row by row, in two parts */
+        size_t r = next() % lines, part = next() % (keys + 1);
+        const float same_sum = 1.0f;
+        memcpy(acc_b, y + r * d, d * sizeof *y);
+        b->accumulate(acc_b, 1, &shrink_a[r], out_a + r * L4_ATTENTION_BLOCK, x, part, d);
+        b->accumulate(acc_b, 1, &same_sum, out_a + r * L4_ATTENTION_BLOCK + part, x + part * d, keys - part, d);
+        attention &= same(acc_b, acc_a + r * d, d);
     }
     report("tile", level, tile);
     report("sum_squares", level, sums);
@@ -283,7 +298,8 @@ static void check_reference(const l4_kernels *k)
             a = number(1), b = number(1), c = -a * b;
         /* acc = acc * 1 + p * v exercises exactly one fused multiply-add on c */
         float got = c, expected = fmaf(a, b, c * 1.0f);
-        k->accumulate(&got, 1.0f, &a, &b, 1, 1);
+        const float one = 1.0f;
+        k->accumulate(&got, 1, &one, &a, &b, 1, 1);
         fma_fine &= same(&got, &expected, 1);
     }
     if (works) {

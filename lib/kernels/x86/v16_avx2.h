@@ -9,6 +9,8 @@
 
 #define L4_TILE_ROWS 2
 #define L4_TILE_TOKENS 2
+#define L4_ATTENTION_ROWS 4
+#define L4_ATTENTION_WIDE 1
 
 typedef struct v16 {
     __m256 a, b;

@@ -9,6 +9,8 @@
 
 #define L4_TILE_ROWS 4
 #define L4_TILE_TOKENS 4
+#define L4_ATTENTION_ROWS 6
+#define L4_ATTENTION_WIDE 4
 
 typedef __m512 v16;
 
