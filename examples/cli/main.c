@@ -7,7 +7,8 @@
 #include "commands.h"
 #include "term.h"
 
-static const command *const commands[] = {&run_command, &chat_command, &info_command, &tokenize_command, &convert_command};
+static const command *const commands[] = {&run_command, &chat_command, &info_command, &tokenize_command, &convert_command,
+                                        &bench_command, &perplexity_command};
 #define N_COMMANDS (sizeof commands / sizeof *commands)
 
 static void print_usage(FILE *to)
@@ -15,7 +16,7 @@ static void print_usage(FILE *to)
     fprintf(to,
             "Usage: llama4 COMMAND [ARGUMENT]...\n       llama4 --help | --version\nRuns Meta's Llama 4 models on the CPU.\n\n");
     for (size_t i = 0; i < N_COMMANDS; i++)
-        fprintf(to, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
+        fprintf(to, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
     fprintf(to, "\n'llama4 COMMAND --help' lists the options of a command.\n");
 }
 

@@ -5,6 +5,58 @@
 #include <stdlib.h>
 #include <string.h>
 
+typedef struct named {
+    const char *name;
+    int32_t value;
+    double bytes; /* of a number, for types of keys and values */
+} named;
+
+static const named cpu_levels[] = {
+    {"generic", LLAMA4_CPU_GENERIC, 0},         {"avx2", LLAMA4_CPU_AVX2, 0},
+    {"avx2-vnni", LLAMA4_CPU_AVX2_VNNI, 0},     {"avx512", LLAMA4_CPU_AVX512, 0},
+    {"avx512-vnni", LLAMA4_CPU_AVX512_VNNI, 0},
+};
+static const named kv_types[] = {{"f16", LLAMA4_KV_F16, 2}, {"f32", LLAMA4_KV_F32, 4}};
+
+static int parse_named(const command *c, const char *what, const named *list, size_t n, const char *name, int32_t *value)
+{
+    char known[128] = "";
+    for (size_t i = 0; name && i < n; i++) {
+        if (strcmp(list[i].name, name) == 0) {
+            *value = list[i].value;
+            return 0;
+        }
+        snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", i ? ", " : "", list[i].name);
+    }
+    return name ? options_mistake(c, "--%s '%.40s' is not one of %s", what, name, known) : 0;
+}
+
+int parse_cpu(const command *c, const char *name, int32_t *value)
+{
+    return parse_named(c, "cpu", cpu_levels, sizeof cpu_levels / sizeof *cpu_levels, name, value);
+}
+
+int parse_kv(const command *c, const char *name, int32_t *value)
+{
+    return parse_named(c, "kv", kv_types, sizeof kv_types / sizeof *kv_types, name, value);
+}
+
+double kv_number_bytes(int32_t kv_type)
+{
+    for (size_t i = 0; i < sizeof kv_types / sizeof *kv_types; i++)
+        if (kv_types[i].value == (kv_type == LLAMA4_KV_DEFAULT ? LLAMA4_KV_F16 : kv_type))
+            return kv_types[i].bytes;
+    return 0;
+}
+
+const char *cpu_name(int32_t level)
+{
+    for (size_t i = 0; i < sizeof cpu_levels / sizeof *cpu_levels; i++)
+        if (cpu_levels[i].value == level)
+            return cpu_levels[i].name;
+    return "unknown";
+}
+
 /* Temperature first, as in Meta's code; steps that would change nothing are left out. */
 static llama4_status make_sampler(session *s, const settings *set, llama4_error *error)
 {
@@ -44,13 +96,16 @@ int session_open(session *s, const char *path, const settings *set)
     params.progress = progress_step;
     params.progress_user = &s->bar;
     params.vocabulary_path = set->vocabulary;
+    params.cpu_level = set->cpu_level;
     llama4_status status = llama4_model_open(path, &params, &s->model, &error);
     progress_end(&s->bar);
     if (status == LLAMA4_OK) {
         s->vocab = llama4_model_get_vocab(s->model);
         context.context_length = set->context_length;
         context.threads = (int32_t)set->threads;
-        context.sequences = 1;
+        context.sequences = set->sequences ? set->sequences : 1;
+        context.batch_size = set->batch_size;
+        context.kv_type = set->kv_type;
         context.progress = progress_step;
         context.progress_user = &s->bar;
         s->bar.label = "reading";

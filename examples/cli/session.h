@@ -13,7 +13,18 @@ typedef struct settings {
     uint64_t seed;
     const char *vocabulary, *system;
     int stats;
+    int32_t cpu_level, kv_type, batch_size, sequences; /* as in llama4.h; sequences 0: one */
 } settings;
+
+/* The LLAMA4_CPU_ or LLAMA4_KV_ value of a name into *value, which stays what it was if the name is NULL; 0, or the exit status
+ * after a message. */
+int parse_cpu(const command *c, const char *name, int32_t *value);
+int parse_kv(const command *c, const char *name, int32_t *value);
+
+/* Bytes that keys and values take per number, or 0 for an unknown LLAMA4_KV_ value. */
+double kv_number_bytes(int32_t kv_type);
+
+const char *cpu_name(int32_t level); /* as --cpu takes it */
 
 /* clang-format off */
 #define SETTINGS_DEFAULT {.temperature = 0.6, .top_p = 0.9, .max_tokens = -1}
@@ -42,6 +53,14 @@ typedef struct settings {
      "take the vocabulary from this tokenizer.json,\ntokenizer.model or GGUF", 0, 0},                      \
     {"stats", 0, OPTION_FLAG, &(s)->stats, NULL,                                                           \
      "speed and memory, on standard error", 0, 0}
+
+/* Lines of the tables of bench and perplexity, for what has .set, .batch, .cpu and .kv. */
+#define ENGINE_OPTIONS(a)                                                                                  \
+    {"threads", 't', OPTION_INT, &(a)->set.threads, "N", "default: one per processor", 0, 64},             \
+    {"batch", 'b', OPTION_INT, &(a)->batch, "N", "tokens computed together (default 512)", 1, 8192},       \
+    {"cpu", 0, OPTION_TEXT, &(a)->cpu, "LEVEL",                                                            \
+     "no instructions beyond these: generic, avx2, avx2-vnni,\navx512, avx512-vnni", 0, 0},                \
+    {"kv", 0, OPTION_TEXT, &(a)->kv, "TYPE", "keys and values as f16 (default) or f32", 0, 0}
 /* clang-format on */
 
 typedef struct session {

@@ -1,4 +1,4 @@
-/* See term.h. The only file here that knows about systems. */
+/* See term.h. The only file here, beside machine.c, that knows about systems. */
 #if !defined(_WIN32) && !defined(_POSIX_C_SOURCE)
 #define _POSIX_C_SOURCE 200809L
 #endif
@@ -303,25 +303,74 @@ void buffer_free(buffer *b)
     *b = (buffer){NULL, 0, 0};
 }
 
-static FILE *open_file(const char *path)
-{
 #ifdef _WIN32
-    wchar_t wide[4096];
-    if (!MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, 4096)) {
-        errno = ENOENT;
-        return NULL;
-    }
-    return _wfopen(wide, L"rb");
-#else
-    return fopen(path, "rb");
-#endif
+#define MAX_PATH_UNITS 4096
+
+static int widen(const char *path, wchar_t *wide)
+{
+    if (MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, path, -1, wide, MAX_PATH_UNITS))
+        return 1;
+    errno = ENOENT;
+    return 0;
 }
+
+FILE *open_file(const char *path, int write)
+{
+    wchar_t wide[MAX_PATH_UNITS];
+    return widen(path, wide) ? _wfopen(wide, write ? L"wb" : L"rb") : NULL;
+}
+
+int64_t file_size(FILE *file)
+{
+    int64_t size = _fseeki64(file, 0, SEEK_END) == 0 ? _ftelli64(file) : -1;
+    return _fseeki64(file, 0, SEEK_SET) == 0 ? size : -1;
+}
+
+int replace_file(const char *from, const char *to)
+{
+    wchar_t wide_from[MAX_PATH_UNITS], wide_to[MAX_PATH_UNITS];
+    if (!widen(from, wide_from) || !widen(to, wide_to))
+        return -1;
+    if (MoveFileExW(wide_from, wide_to, MOVEFILE_REPLACE_EXISTING))
+        return 0;
+    errno = EACCES;
+    return -1;
+}
+
+void remove_file(const char *path)
+{
+    wchar_t wide[MAX_PATH_UNITS];
+    if (widen(path, wide))
+        _wremove(wide);
+}
+#else
+FILE *open_file(const char *path, int write)
+{
+    return fopen(path, write ? "wb" : "rb");
+}
+
+int64_t file_size(FILE *file)
+{
+    int64_t size = fseeko(file, 0, SEEK_END) == 0 ? (int64_t)ftello(file) : -1;
+    return fseeko(file, 0, SEEK_SET) == 0 ? size : -1;
+}
+
+int replace_file(const char *from, const char *to)
+{
+    return rename(from, to);
+}
+
+void remove_file(const char *path)
+{
+    remove(path);
+}
+#endif
 
 int read_file(const char *path, buffer *out)
 {
     char block[16384];
     int is_stdin = strcmp(path, "-") == 0, ok = 1;
-    FILE *file = is_stdin ? stdin : open_file(path);
+    FILE *file = is_stdin ? stdin : open_file(path, 0);
     if (!file) {
         fail_text("%s: %s", path, strerror(errno));
         return 0;

@@ -73,6 +73,16 @@ typedef struct buffer {
 int buffer_add(buffer *b, const void *data, size_t size); /* 1, or 0 after a message: out of memory */
 void buffer_free(buffer *b);
 
+/* fopen for a path in UTF-8, for reading or writing bytes; NULL with errno. */
+FILE *open_file(const char *path, int write);
+
+/* A file's size, or -1; and then at its start. For files that have one, not for pipes. */
+int64_t file_size(FILE *file);
+
+/* Takes the place of what is at `to`, if anything. 0, or -1 with errno. */
+int replace_file(const char *from, const char *to);
+void remove_file(const char *path);
+
 /* All bytes of a file, or of standard input for "-". 1, or 0 after a message. */
 int read_file(const char *path, buffer *out);
 

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Write the seeds of fuzz_model to corpus/model: whole Llama 4 models of a few kilobytes, random weights, as GGUF.
+"""Write the seeds of fuzz_model to corpus/model: whole Llama 4 models of a few kilobytes, random weights, as GGUF. Those of
+fuzz_baseline go to corpus/baseline: base files of llama4 perplexity.
 
-Each seed is a GGUF file with four bytes behind it that fuzz_model reads: see fuzz_model.c. The same bytes come out every time.
+Each seed of fuzz_model is a GGUF file with four bytes behind it that fuzz_model reads: see fuzz_model.c. The same bytes come out every
+time.
 """
 import pathlib
 import random
@@ -112,7 +114,41 @@ def model(version, kind, layers, experts, step, nope, chunk, qk_norm, with_vocab
     return head + b"\0" * (-len(head) % ALIGNMENT) + body
 
 
+def check(data):
+    c = 2166136261
+    for b in data:
+        c = (c ^ b) * 16777619 & 0xffffffff
+    return struct.pack("<I", c)
+
+
+def base_file(vocab, window, stride, rows, windows, bos):
+    """See examples/cli/baseline.h."""
+    draw = random.Random(5)
+    n = (windows - 1) * stride + window
+    ids = b"".join(struct.pack("<I", draw.randrange(vocab)) for _ in range(n))
+    head = b"L4LOGPRB" + struct.pack("<7Ii", 1, vocab, window, stride, rows, windows, n, bos)
+    out = head + check(head + ids) + ids
+    for _ in range(rows * windows):
+        top = draw.randrange(vocab)
+        first, codes = struct.pack("<ffI", -0.25, 0.0005, top), [draw.randrange(65536) if i != top else 0 for i in range(vocab)]
+        last = struct.pack(f"<{vocab}H", *codes)
+        out += first + check(first + last) + last
+    return out
+
+
+def write_base_files():
+    out = pathlib.Path(__file__).resolve().parent / "corpus/baseline"
+    out.mkdir(parents=True, exist_ok=True)
+    good = base_file(7, 6, 4, 3, 3, 0)
+    seeds = {"good": good, "no-bos": base_file(3, 4, 4, 1, 2, -1), "damaged": good[:-3] + b"x" + good[-2:], "short": good[:-1],
+             "many-windows": good[:28] + b"\xff\xff\xff\xff" + good[32:], "no-rows": good[:24] + b"\0" + good[25:]}
+    for name, data in seeds.items():
+        (out / name).write_bytes(data)
+        print(name, len(data))
+
+
 def main():
+    write_base_files()
     out = pathlib.Path(__file__).resolve().parent / "corpus/model"
     out.mkdir(parents=True, exist_ok=True)
     seeds = {
