@@ -42,7 +42,7 @@ typedef enum l4_tile_kind {
 
 /* 16 rows x 32 columns. */
 typedef struct l4_tile {
-    uint8_t w[8][64]; /* w[i]: row 0's columns 4i .. 4i + 3, row 1's, ... */
+    _Alignas(64) uint8_t w[8][64]; /* w[i]: row 0's columns 4i .. 4i + 3, row 1's, ... */
     float scale[L4_PANEL], other[L4_PANEL], third[L4_PANEL];
 } l4_tile;
 

@@ -114,33 +114,34 @@ static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int pane
 
 #endif
 
-/* `blocks` tiles of each panel, `tokens` tokens of a group of `group`. */
-static inline L4_ALWAYS_INLINE void run(const l4_tile_kind kind, const int panels, const int tokens, const l4_tile *tile, size_t stride, size_t blocks,
-                                        const l4_xblock *x, size_t group, const uint8_t *soon, const uint8_t *end, float *sums)
+/* `blocks` tiles of each panel, `times` times `tokens` tokens of a group of `group`. */
+static inline L4_ALWAYS_INLINE void run(const l4_tile_kind kind, const int panels, const int tokens, const int times, const l4_tile *tile, size_t stride,
+                                        size_t blocks, const l4_xblock *x, size_t group, const uint8_t *soon, const uint8_t *end, float *sums)
 {
     const size_t each = ((size_t)(end - soon) + 64 * blocks - 1) / (64 * blocks);
     for (size_t b = 0; b < blocks; b++, x += group, tile++) {
         for (size_t i = 0; i < each && soon < end; i++, soon += 64)
             p16_prefetch(soon);
-        step(kind, panels, tokens, tile, stride, x, sums);
+        for (int i = 0; i < times; i++)
+            step(kind, panels, tokens, tile, stride, x + i * tokens, sums + SUM(0, i * tokens));
     }
 }
 
 /* The tokens of a group, as many at once as registers hold. */
 static inline L4_ALWAYS_INLINE void run_group(const l4_tile_kind kind, const int panels, const l4_tile *tile, size_t stride, size_t blocks,
-                                              const l4_xblock *x, size_t group, const uint8_t *soon, const uint8_t *end,
-                                              float *sums)
+                                              const l4_xblock *x, size_t group, const uint8_t *soon, const uint8_t *end, float *sums)
 {
     size_t t = 0;
-#define WHILE(tokens)                                                                                                   \
-    for (; t + tokens <= group; t += tokens, soon = end)                                                                \
-    run(kind, panels, tokens, tile, stride, blocks, x + t, group, soon, end, sums + SUM(0, t))
-    WHILE(L4_STEP_TOKENS);
+#define WHILE(tokens, times)                                                                                            \
+    for (; t + tokens * times <= group; t += tokens * times, soon = end)                                                \
+    run(kind, panels, tokens, times, tile, stride, blocks, x + t, group, soon, end, sums + SUM(0, t))
+    WHILE(L4_STEP_TOKENS, L4_GROUP / L4_STEP_TOKENS);
+    WHILE(L4_STEP_TOKENS, 1);
 #if L4_STEP_TOKENS > 4
-    WHILE(4);
+    WHILE(4, 1);
 #endif
-    WHILE(2);
-    WHILE(1);
+    WHILE(2, 1);
+    WHILE(1, 1);
 #undef WHILE
 }
 
@@ -223,7 +224,7 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t blocks, const l
                 unpack_##slot(panel, part + i);                                                                         \
             }                                                                                                           \
             if (group == 1)                                                                                             \
-                run(kind, 1, 1, part, 0, n, x + b, 1, NULL, NULL, sums);           \
+                run(kind, 1, 1, 1, part, 0, n, x + b, 1, NULL, NULL, sums);           \
             else                                                                                                        \
                 run_kinds[kind](part, n, x + b * group, group, NULL, NULL, sums);                                          \
         }                                                                                                               \
