@@ -78,4 +78,7 @@ size_t l4_panel_bytes(uint32_t type, size_t cols);
 /* Packs 16 stored rows, `stride` bytes apart, of which `rows` exist. */
 void l4_panel_pack(uint32_t type, const uint8_t *first, size_t stride, size_t rows, size_t cols, uint8_t *panel);
 
+/* What a block's byte e means in MXFP4, 2^(e - 128), as the bits of a float: half of the format's, because the values are doubled. */
+extern const uint32_t l4_mxfp4_scales[256];
+
 #endif

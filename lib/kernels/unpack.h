@@ -13,6 +13,32 @@ static inline p16 bits(p16 a, int shift, int mask) /* of each byte: nothing cros
     return p16_and(p16_shr(a, shift), p16_set_bytes(mask));
 }
 
+/* What an instruction set may do better than in these terms: */
+#if !defined(L4_P16_OWN)
+
+/* Eight bytes of a table at each index: the first four, and the others. */
+static inline void p16_gather_eight(const uint8_t *table, p16 index, p16 *first, p16 *second)
+{
+    p16 at = p16_add(index, index);
+    *first = p16_gather(table, at);
+    *second = p16_gather(table, p16_add(at, p16_set(1)));
+}
+
+/* Magnitudes up to 127, of which those with a bit in the lowest four of `signs`, or the next four, become negative; plus 128. */
+static inline p16 p16_with_signs(p16 magnitudes, p16 signs, int next)
+{
+    p16 flip = p16_spread(p16_and(p16_shr(signs, next ? 4 : 0), p16_set(15))); /* all bits flipped, plus one, which never carries */
+    return p16_xor(p16_add(p16_xor(magnitudes, flip), p16_and(flip, p16_set_bytes(1))), p16_set_bytes(128));
+}
+
+/* Each byte times the lane's factor, which is small enough. */
+static inline p16 p16_mul_bytes(p16 bytes, p16 factor)
+{
+    return p16_mul(bytes, factor);
+}
+
+#endif
+
 static inline v16 minus(v16 a)
 {
     return v16_sub(v16_zero(), a);
@@ -95,47 +121,64 @@ static inline void unpack_iq4_nl(const uint8_t *from, l4_tile *to)
 
 static inline void unpack_mxfp4(const uint8_t *from, l4_tile *to)
 {
-    for (int r = 0; r < L4_PANEL; r++)
-        to->scale[r] = l4_bits_f32(from[r] < 2 ? (uint32_t)0x00200000 << from[r] : (uint32_t)(from[r] - 1) << 23);
+    p16_store((uint8_t *)to->scale, p16_gather((const uint8_t *)l4_mxfp4_scales, p16_load_u8(AT(0))));
     looked_up(AT(1), mxfp4_plus_128, to);
 }
 
 /* ---- Blocks of 256 ---- */
 
-/* Bits `shift` and the next one of 32 bytes, and 4 or 16 times them. */
-static inline p16 two(const uint8_t *from, int i, int shift)
+/* 32 bytes of each row, of which every loop below takes a few bits and shifts the next ones down: shifts by a constant are the fast ones. */
+static inline void load_eight(const uint8_t *from, p16 *q)
 {
-    return bits(p16_load(from + 64 * i), shift, 3);
+    for (int i = 0; i < 8; i++)
+        q[i] = p16_load(from + 64 * i);
 }
 
 static inline void unpack_q2_k(const uint8_t *from, l4_tile *to)
 {
     v16 d = v16_from_f16(AT(80)), m = minus(v16_from_f16(AT(82)));
-    for (int b = 0; b < 8; b++, to++) {
-        p16 first = p16_load_u8(AT(2 * b)), second = p16_load_u8(AT(2 * b + 1)), fifteen = p16_set(15);
-        p16 minimum = p16_shr(second, 4), scales[2] = {p16_and(first, fifteen), p16_and(second, fifteen)};
-        v16_store(to->scale, d);
-        v16_store(to->other, v16_mul(m, p16_to_v16(minimum)));
-        v16_store(to->third, v16_mul(m, p16_to_v16(p16_sub(p16_shr(first, 4), minimum))));
-        for (int i = 0; i < 8; i++) /* four bytes of at most 3 times at most 15 at once */
-            p16_store(to->w[i], p16_mul(two(AT(16 + b / 4 * 32), i, b % 4 * 2), scales[i / 4]));
+    for (int half = 0; half < 2; half++) {
+        p16 q[8];
+        load_eight(AT(16 + 32 * half), q);
+        for (int b = 4 * half; b < 4 * half + 4; b++, to++) {
+            p16 first = p16_load_u8(AT(2 * b)), second = p16_load_u8(AT(2 * b + 1)), fifteen = p16_set(15);
+            p16 minimum = p16_shr(second, 4), scales[2] = {p16_and(first, fifteen), p16_and(second, fifteen)};
+            v16_store(to->scale, d);
+            v16_store(to->other, v16_mul(m, p16_to_v16(minimum)));
+            v16_store(to->third, v16_mul(m, p16_to_v16(p16_sub(p16_shr(first, 4), minimum))));
+            for (int i = 0; i < 8; i++) { /* four bytes of at most 3 times at most 15 at once */
+                p16_store(to->w[i], p16_mul_bytes(bits(q[i], 0, 3), scales[i / 4]));
+                q[i] = p16_shr(q[i], 2);
+            }
+        }
     }
+}
+
+/* Scale s of sixteen, of six bits less 32. */
+static inline void q3_k_scale(const uint8_t *from, int s, v16 d, float *to)
+{
+    p16 low = p16_and(p16_shr(p16_load_u8(AT(96 + s % 8)), s / 8 * 4), p16_set(15));
+    p16 top = p16_and(p16_shr(p16_load_u8(AT(104 + s % 4)), s / 4 * 2), p16_set(3));
+    v16_store(to, v16_mul(d, p16_to_v16(p16_sub(p16_or(low, p16_shl(top, 4)), p16_set(32)))));
 }
 
 static inline void unpack_q3_k(const uint8_t *from, l4_tile *to)
 {
     v16 d = v16_from_f16(AT(108));
-    for (int b = 0; b < 8; b++, to++) {
-        for (int h = 0; h < 2; h++) {
-            int s = 2 * b + h;
-            p16 low = p16_and(p16_shr(p16_load_u8(AT(96 + s % 8)), s / 8 * 4), p16_set(15));
-            p16 top = p16_and(p16_shr(p16_load_u8(AT(104 + s % 4)), s / 4 * 2), p16_set(3));
-            p16 scale = p16_sub(p16_or(low, p16_shl(top, 4)), p16_set(32));
-            v16_store(h ? to->other : to->scale, v16_mul(d, p16_to_v16(scale)));
-        }
-        for (int i = 0; i < 8; i++) {
-            p16 third = p16_shl(bits(p16_load(AT(0) + 64 * i), b, 1), 2);
-            p16_store(to->w[i], p16_add(p16_add(two(AT(32 + b / 4 * 32), i, b % 4 * 2), third), p16_set_bytes(128 - 4)));
+    p16 third[8];
+    load_eight(AT(0), third);
+    for (int half = 0; half < 2; half++) {
+        p16 q[8];
+        load_eight(AT(32 + 32 * half), q);
+        for (int b = 4 * half; b < 4 * half + 4; b++, to++) {
+            q3_k_scale(from, 2 * b, d, to->scale);
+            q3_k_scale(from, 2 * b + 1, d, to->other);
+            for (int i = 0; i < 8; i++) {
+                p16 four = p16_shl(bits(third[i], 0, 1), 2);
+                p16_store(to->w[i], p16_add(p16_add(bits(q[i], 0, 3), four), p16_set_bytes(128 - 4)));
+                q[i] = p16_shr(q[i], 2);
+                third[i] = p16_shr(third[i], 1);
+            }
         }
     }
 }
@@ -173,25 +216,39 @@ static inline void unpack_q4_k(const uint8_t *from, l4_tile *to)
 static inline void unpack_q5_k(const uint8_t *from, l4_tile *to)
 {
     v16 d = v16_from_f16(AT(0)), m = minus(v16_from_f16(AT(2)));
-    for (int b = 0; b < 8; b++, to++) {
+    p16 fifth[8];
+    load_eight(AT(16), fifth);
+    for (int b = 0; b < 8; b += 2, to += 2) {
         six_bits(from, b, d, m, to);
+        six_bits(from, b + 1, d, m, to + 1);
         for (int i = 0; i < 8; i++) {
-            p16 low = bits(p16_load(AT(48 + b / 2 * 32) + 64 * i), b % 2 * 4, 15), fifth = bits(p16_load(AT(16) + 64 * i), b, 1);
-            p16_store(to->w[i], p16_or(low, p16_shl(fifth, 4)));
+            p16 both = p16_load(AT(48 + 16 * b) + 64 * i), sixteen = p16_set_bytes(16);
+            p16_store(to[0].w[i], p16_or(bits(both, 0, 15), p16_and(p16_shl(fifth[i], 4), sixteen)));
+            p16_store(to[1].w[i], p16_or(bits(both, 4, 15), p16_and(p16_shl(fifth[i], 3), sixteen)));
+            fifth[i] = p16_shr(fifth[i], 2);
         }
     }
+}
+
+static inline void q6_k_scales(const uint8_t *from, int b, v16 d, l4_tile *to)
+{
+    v16_store(to->scale, v16_mul(d, p16_to_v16(p16_load_i8(AT(192 + 2 * b)))));
+    v16_store(to->other, v16_mul(d, p16_to_v16(p16_load_i8(AT(193 + 2 * b)))));
 }
 
 static inline void unpack_q6_k(const uint8_t *from, l4_tile *to)
 {
     v16 d = v16_from_f16(AT(208));
-    for (int b = 0; b < 8; b++, to++) {
-        v16_store(to->scale, v16_mul(d, p16_to_v16(p16_load_i8(AT(192 + 2 * b)))));
-        v16_store(to->other, v16_mul(d, p16_to_v16(p16_load_i8(AT(193 + 2 * b)))));
+    const p16 add = p16_set_bytes(128 - 32), top = p16_set_bytes(48);
+    for (int half = 0; half < 2; half++, to += 4) {
+        for (int b = 0; b < 4; b++)
+            q6_k_scales(from, 4 * half + b, d, to + b);
         for (int i = 0; i < 8; i++) {
-            p16 low = bits(p16_load(AT(b / 4 * 64 + b % 2 * 32) + 64 * i), b % 4 / 2 * 4, 15);
-            p16 high = p16_shl(two(AT(128 + b / 4 * 32), i, b % 4 * 2), 4);
-            p16_store(to->w[i], p16_add(p16_or(low, high), p16_set_bytes(128 - 32)));
+            p16 left = p16_load(AT(64 * half) + 64 * i), right = p16_load(AT(64 * half + 32) + 64 * i), high = p16_load(AT(128 + 32 * half) + 64 * i);
+            p16_store(to[0].w[i], p16_add(p16_or(bits(left, 0, 15), p16_and(p16_shl(high, 4), top)), add));
+            p16_store(to[1].w[i], p16_add(p16_or(bits(right, 0, 15), p16_and(p16_shl(high, 2), top)), add));
+            p16_store(to[2].w[i], p16_add(p16_or(bits(left, 4, 15), p16_and(high, top)), add));
+            p16_store(to[3].w[i], p16_add(p16_or(bits(right, 4, 15), p16_and(p16_shr(high, 2), top)), add));
         }
     }
 }
@@ -208,28 +265,26 @@ static inline void unpack_iq4_xs(const uint8_t *from, l4_tile *to)
     }
 }
 
-/* Magnitudes up to 127, of which those with a bit in the lowest four of `signs` become negative, plus 128. */
-static inline p16 with_signs(p16 magnitudes, p16 signs)
+/* Four times seven signs. Bit 7 k + 7 of the result: whether the number of those of group k is odd. */
+static inline p16 odd_signs(p16 x)
 {
-    p16 flip = p16_spread(p16_and(signs, p16_set(15))); /* all bits flipped, plus one, which never carries */
-    return p16_xor(p16_add(p16_xor(magnitudes, flip), p16_and(flip, p16_set_bytes(1))), p16_set_bytes(128));
+    p16 three = p16_xor(p16_xor(x, p16_shr(x, 1)), p16_shr(x, 2));
+    return p16_shl(p16_xor(p16_xor(three, p16_shr(three, 3)), p16_shr(x, 6)), 7);
 }
 
-/* Seven signs in the lowest bits; the eighth makes their number even. */
-static inline p16 eight_signs(p16 x)
+/* Group k: seven signs, and an eighth that makes their number even. */
+static inline p16 eight_signs(p16 x, p16 odd, int k)
 {
-    p16 seven = p16_and(x, p16_set(127)), odd = p16_xor(seven, p16_shr(seven, 4));
-    odd = p16_xor(odd, p16_shr(odd, 2));
-    odd = p16_and(p16_xor(odd, p16_shr(odd, 1)), p16_set(1));
-    return p16_or(seven, p16_shl(odd, 7));
+    return p16_or(p16_and(p16_shr(x, 7 * k), p16_set(127)), p16_and(p16_shr(odd, 7 * k), p16_set(128)));
 }
 
 /* Columns 8 k .. 8 k + 7 from an entry of a grid of eights. */
 static inline void put_eight(const uint8_t *grid, p16 index, p16 signs, int k, l4_tile *to)
 {
-    p16 at = p16_add(index, index);
-    p16_store(to->w[2 * k], with_signs(p16_gather(grid, at), signs));
-    p16_store(to->w[2 * k + 1], with_signs(p16_gather(grid, p16_add(at, p16_set(1))), p16_shr(signs, 4)));
+    p16 first, second;
+    p16_gather_eight(grid, index, &first, &second);
+    p16_store(to->w[2 * k], p16_with_signs(first, signs, 0));
+    p16_store(to->w[2 * k + 1], p16_with_signs(second, signs, 1));
 }
 
 static inline p16 byte_of(p16 a, int k)
@@ -247,10 +302,10 @@ static inline void unpack_iq2_xxs(const uint8_t *from, l4_tile *to)
 {
     v16 d = v16_from_f16(AT(0));
     for (int b = 0; b < 8; b++, to++) {
-        p16 index = p16_load(AT(2 + 8 * b)), rest = p16_load(AT(6 + 8 * b));
+        p16 index = p16_load(AT(2 + 8 * b)), rest = p16_load(AT(6 + 8 * b)), odd = odd_signs(rest);
         scale_half(to->scale, d, p16_shr(rest, 28), 0.25f);
         for (int k = 0; k < 4; k++)
-            put_eight(l4_iq2_xxs_grid[0], byte_of(index, k), eight_signs(p16_shr(rest, 7 * k)), k, to);
+            put_eight(l4_iq2_xxs_grid[0], byte_of(index, k), eight_signs(rest, odd, k), k, to);
     }
 }
 
@@ -267,8 +322,8 @@ static inline void unpack_iq2_xs(const uint8_t *from, l4_tile *to)
     for (int b = 0; b < 8; b++, to++) {
         four_bit_scales(AT(66 + b), d, to);
         for (int k = 0; k < 4; k++) {
-            p16 index = p16_load_u16(AT(2 + 8 * b + 2 * k));
-            put_eight(l4_iq2_xs_grid[0], p16_and(index, p16_set(511)), eight_signs(p16_shr(index, 9)), k, to);
+            p16 index = p16_load_u16(AT(2 + 8 * b + 2 * k)), signs = p16_shr(index, 9);
+            put_eight(l4_iq2_xs_grid[0], p16_and(index, p16_set(511)), eight_signs(signs, odd_signs(signs), 0), k, to);
         }
     }
 }
@@ -290,12 +345,12 @@ static inline void unpack_iq3_xxs(const uint8_t *from, l4_tile *to)
 {
     v16 d = v16_from_f16(AT(0));
     for (int b = 0; b < 8; b++, to++) {
-        p16 index[2] = {p16_load(AT(2 + 8 * b)), p16_load(AT(6 + 8 * b))}, rest = p16_load(AT(66 + 4 * b));
+        p16 index[2] = {p16_load(AT(2 + 8 * b)), p16_load(AT(6 + 8 * b))}, rest = p16_load(AT(66 + 4 * b)), odd = odd_signs(rest);
         scale_half(to->scale, d, p16_shr(rest, 28), 0.5f);
         for (int k = 0; k < 4; k++) {
-            p16 signs = eight_signs(p16_shr(rest, 7 * k));
-            p16_store(to->w[2 * k], with_signs(p16_gather(l4_iq3_xxs_grid[0], byte_of(index[k / 2], 2 * k % 4)), signs));
-            p16_store(to->w[2 * k + 1], with_signs(p16_gather(l4_iq3_xxs_grid[0], byte_of(index[k / 2], 2 * k % 4 + 1)), p16_shr(signs, 4)));
+            p16 signs = eight_signs(rest, odd, k), at = byte_of(index[k / 2], 2 * k % 4), next = byte_of(index[k / 2], 2 * k % 4 + 1);
+            p16_store(to->w[2 * k], p16_with_signs(p16_gather(l4_iq3_xxs_grid[0], at), signs, 0));
+            p16_store(to->w[2 * k + 1], p16_with_signs(p16_gather(l4_iq3_xxs_grid[0], next), signs, 1));
         }
     }
 }
@@ -309,7 +364,7 @@ static inline void unpack_iq3_s(const uint8_t *from, l4_tile *to)
         v16_store(to->scale, v16_mul(d, p16_to_v16(p16_add(p16_add(s, s), p16_set(1)))));
         for (int i = 0; i < 8; i++) {
             p16 at = p16_or(byte_of(index[i / 4], i % 4), p16_shl(p16_and(p16_shr(ninth, i), p16_set(1)), 8));
-            p16_store(to->w[i], with_signs(p16_gather(l4_iq3_s_grid[0], at), p16_shr(signs, 4 * i)));
+            p16_store(to->w[i], p16_with_signs(p16_gather(l4_iq3_s_grid[0], at), byte_of(signs, i / 2), i % 2));
         }
     }
 }
@@ -317,9 +372,10 @@ static inline void unpack_iq3_s(const uint8_t *from, l4_tile *to)
 /* Columns 8 k .. 8 k + 7: eighths of -1, 0, 1, an eighth less if `down` is 1; plus 128. The grid's bytes are 8 more than they mean. */
 static inline void put_ternary(p16 index, p16 down, int k, l4_tile *to)
 {
-    p16 at = p16_add(index, index), add = p16_mul(p16_sub(p16_set(128 - 8 + 1), p16_add(down, down)), p16_set(0x01010101));
-    p16_store(to->w[2 * k], p16_add(p16_gather(l4_iq1_grid[0], at), add));
-    p16_store(to->w[2 * k + 1], p16_add(p16_gather(l4_iq1_grid[0], p16_add(at, p16_set(1))), add));
+    p16 first, second, add = p16_sub(p16_set_bytes(128 - 8 + 1), p16_and(p16_sub(p16_set(0), down), p16_set_bytes(2)));
+    p16_gather_eight(l4_iq1_grid[0], index, &first, &second);
+    p16_store(to->w[2 * k], p16_add(first, add));
+    p16_store(to->w[2 * k + 1], p16_add(second, add));
 }
 
 static inline void scale_ternary(float *to, v16 d, p16 s)

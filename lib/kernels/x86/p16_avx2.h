@@ -54,6 +54,36 @@ static inline __m256i spread(__m256i x) /* the lowest byte of each lane four tim
     return _mm256_cmpeq_epi8(_mm256_and_si256(_mm256_shuffle_epi8(x, lowest), bits), bits);
 }
 static inline p16 p16_spread(p16 x) { return pair(spread(x.a), spread(x.b)); }
+#define L4_P16_OWN
+static inline __m256i eight_rows(__m256i a, __m256i b, int odd) /* of rows 0-3 and 4-7: the even or the odd words */
+{
+    __m256 x = _mm256_castsi256_ps(a), y = _mm256_castsi256_ps(b); /* 0 1 4 5 | 2 3 6 7 */
+    return _mm256_permute4x64_epi64(_mm256_castps_si256(odd ? _mm256_shuffle_ps(x, y, 0xdd) : _mm256_shuffle_ps(x, y, 0x88)), 0xd8);
+}
+static inline void p16_gather_eight(const uint8_t *table, p16 i, p16 *first, p16 *second)
+{
+    const long long *base = (const long long *)(const void *)table;
+    __m256i a = _mm256_i32gather_epi64(base, _mm256_castsi256_si128(i.a), 8), b = _mm256_i32gather_epi64(base, _mm256_extracti128_si256(i.a, 1), 8);
+    __m256i c = _mm256_i32gather_epi64(base, _mm256_castsi256_si128(i.b), 8), d = _mm256_i32gather_epi64(base, _mm256_extracti128_si256(i.b, 1), 8);
+    *first = pair(eight_rows(a, b, 0), eight_rows(c, d, 0));
+    *second = pair(eight_rows(a, b, 1), eight_rows(c, d, 1));
+}
+static inline __m256i with_signs(__m256i g, __m256i signs, __m256i bits)
+{
+    const __m256i lowest = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12));
+    __m256i negative = _mm256_cmpeq_epi8(_mm256_and_si256(_mm256_shuffle_epi8(signs, lowest), bits), bits);
+    return _mm256_xor_si256(_mm256_sign_epi8(g, _mm256_or_si256(negative, _mm256_set1_epi8(1))), _mm256_set1_epi8((char)128));
+}
+static inline p16 p16_with_signs(p16 magnitudes, p16 signs, int next)
+{
+    __m256i bits = _mm256_set1_epi32(next ? (int)0x80402010 : 0x08040201);
+    return pair(with_signs(magnitudes.a, signs.a, bits), with_signs(magnitudes.b, signs.b, bits));
+}
+static inline p16 p16_mul_bytes(p16 bytes, p16 factor)
+{
+    p16 both = p16_or(factor, p16_shl(factor, 16));
+    return pair(_mm256_mullo_epi16(bytes.a, both.a), _mm256_mullo_epi16(bytes.b, both.b));
+}
 static inline v16 p16_to_v16(p16 x) { return join(_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)); }
 static inline void p16_prefetch(const uint8_t *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
 

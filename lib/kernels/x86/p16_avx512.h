@@ -33,6 +33,25 @@ static inline p16 p16_spread(p16 a)
     return _mm512_permutexvar_epi32(a, _mm512_setr_epi32(M(0), M(1), M(2), M(3), M(4), M(5), M(6), M(7), M(8), M(9), M(10), M(11), M(12), M(13), M(14), M(15)));
 #undef M
 }
+#define L4_P16_OWN
+static inline void p16_gather_eight(const uint8_t *table, p16 index, p16 *first, p16 *second)
+{
+    const p16 even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    __m512i a = _mm512_i32gather_epi64(_mm512_castsi512_si256(index), table, 8), b = _mm512_i32gather_epi64(_mm512_extracti64x4_epi64(index, 1), table, 8);
+    *first = _mm512_permutex2var_epi32(a, even, b);
+    *second = _mm512_permutex2var_epi32(a, _mm512_or_si512(even, _mm512_set1_epi32(1)), b);
+}
+static inline p16 p16_with_signs(p16 magnitudes, p16 signs, int next)
+{
+    const __m128i lowest = _mm_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12);
+    p16 byte = _mm512_shuffle_epi8(signs, _mm512_broadcast_i32x4(lowest)), zero = _mm512_set1_epi8((char)128);
+    __mmask64 negative = _mm512_test_epi8_mask(byte, _mm512_set1_epi32(next ? (int)0x80402010 : 0x08040201));
+    return _mm512_mask_sub_epi8(_mm512_or_si512(magnitudes, zero), negative, zero, magnitudes);
+}
+static inline p16 p16_mul_bytes(p16 bytes, p16 factor)
+{
+    return _mm512_mullo_epi16(bytes, _mm512_or_si512(factor, _mm512_slli_epi32(factor, 16)));
+}
 static inline v16 p16_to_v16(p16 a) { return _mm512_cvtepi32_ps(a); }
 static inline void p16_prefetch(const uint8_t *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
 
