@@ -141,16 +141,23 @@ static void print_table(const summary *s)
     print_shape(i);
 }
 
+/* How a tensor takes part in computing. */
+static const char *path_name(int32_t path)
+{
+    static const char *const names[] = {"-", "float", "int8", "rows", "vector"};
+    return path >= 0 && (size_t)path < sizeof names / sizeof *names ? names[path] : "?";
+}
+
 static void print_tensors(const summary *s)
 {
-    out_print("\n%-6s %-24s %14s %14s  %s\n", "type", "shape, fastest first", "bytes", "offset",
+    out_print("\n%-7s %-6s %-24s %14s %14s  %s\n", "type", "path", "shape, fastest first", "bytes", "offset",
               s->info.files > 1 ? "file, name" : "name");
     for (int32_t k = 0; k < s->info.tensors; k++) {
         const llama4_tensor_info *t = &s->tensors[k];
         char shape[100] = "";
         for (int32_t d = 0; d < t->n_dims; d++)
             snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%s%lld", d ? " x " : "", (long long)t->dims[d]);
-        out_print("%-6s %-24s %14lld %14lld  ", t->type_name, shape, (long long)t->bytes, (long long)t->offset);
+        out_print("%-7s %-6s %-24s %14lld %14lld  ", t->type_name, path_name(t->path), shape, (long long)t->bytes, (long long)t->offset);
         if (s->info.files > 1)
             out_print("%d ", t->file);
         out_safe(t->name);
@@ -216,7 +223,7 @@ static void print_json(const summary *s, int with_tensors)
         const llama4_tensor_info *t = &s->tensors[k];
         out_print("%s{\"name\": ", k ? ", " : ", \"tensor_list\": [");
         out_json(t->name, strlen(t->name));
-        out_print(", \"type\": \"%s\", \"shape\": [", t->type_name);
+        out_print(", \"type\": \"%s\", \"path\": \"%s\", \"shape\": [", t->type_name, path_name(t->path));
         for (int32_t d = 0; d < t->n_dims; d++)
             out_print("%s%lld", d ? ", " : "", (long long)t->dims[d]);
         out_print("], \"bytes\": %lld, \"offset\": %lld, \"file\": %d}%s", (long long)t->bytes, (long long)t->offset, t->file,
@@ -229,7 +236,7 @@ static int run(int argc, char **argv)
 {
     int json = 0, tensors = 0, n;
     const option options[] = {
-        {"tensors", 0, OPTION_FLAG, &tensors, NULL, "list every tensor", 0, 0},
+        {"tensors", 0, OPTION_FLAG, &tensors, NULL, "list every tensor, and how it is computed with", 0, 0},
         {"json", 0, OPTION_FLAG, &json, NULL, "print one JSON object", 0, 0},
     };
     const char *path;

@@ -362,7 +362,16 @@ typedef struct llama4_tensor_info {
     const char *type_name;  /* (transfer none) such as "Q4_0"; lives for ever */
     int32_t file;           /* number of the file, from 0 */
     int32_t type;           /* LLAMA4_TYPE_ value, or another number that GGUF defines */
+    int32_t path;           /* (since 1.1) LLAMA4_PATH_ value: how it takes part in computing text */
+    int32_t reserved;       /* (since 1.1) 0 */
 } llama4_tensor_info;
+
+/** LLAMA4_PATH_: (values): what becomes of a tensor, for the path of llama4_tensor_info (since 1.1). */
+#define LLAMA4_PATH_UNUSED 0 /* not needed for text, such as pictures' part of a model */
+#define LLAMA4_PATH_FLOAT 1  /* products in float32, read where it lies in the file */
+#define LLAMA4_PATH_INT8 2   /* packed sixteen rows wide when the model opens, products with int8 activations */
+#define LLAMA4_PATH_ROWS 3   /* single rows are looked up where it lies in the file */
+#define LLAMA4_PATH_VECTOR 4 /* becomes float32 when the model opens */
 
 /** LLAMA4_TYPE_: (values): types of tensors, with GGUF's numbers. */
 #define LLAMA4_TYPE_F32 0

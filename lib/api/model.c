@@ -1,8 +1,10 @@
 /* The public functions of llama4_model: argument checks, then flow/model.c. */
+#include <stddef.h>
 #include <string.h>
 
 #include "flow/model.h"
 #include "format/types.h"
+#include "model/pack.h"
 
 llama4_status llama4_model_params_init(llama4_model_params *params, size_t size)
 {
@@ -98,5 +100,6 @@ llama4_status llama4_model_get_tensor(const llama4_model *model, int32_t index, 
     full.type_name = l4_type_find(t->type)->name;
     full.file = (int32_t)t->file;
     full.type = (int32_t)t->type;
-    return l4_write_struct(info, &full, sizeof full, sizeof full, "llama4_tensor_info", error);
+    full.path = l4_tensor_path(t);
+    return l4_write_struct(info, &full, offsetof(llama4_tensor_info, path), sizeof full, "llama4_tensor_info", error);
 }

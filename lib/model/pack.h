@@ -9,4 +9,7 @@
  * partly packed and still valid for l4_weights_clear. */
 llama4_status l4_weights_pack(l4_weights *w, const l4_archive *archive, llama4_progress_fn progress, void *user, float from, llama4_error *error);
 
+/* LLAMA4_PATH_ value of a tensor: what the functions here and in weights_*.c make of it. */
+int32_t l4_tensor_path(const l4_tensor *t);
+
 #endif

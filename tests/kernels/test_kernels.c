@@ -219,7 +219,7 @@ static void fill_row(uint8_t *row, size_t bytes, int tame)
 /* Panels of quantised rows: one token and many, fewer than 16 rows, extreme values; and against the sum written out in double. */
 static void check_panels(const l4_kernels *a, const l4_kernels *b, const char *level)
 {
-    static uint8_t panel[16 * 34 * 24];
+    static _Alignas(64) uint8_t panel[16 * 34 * 24];
     static l4_xblock xa[40 * 32], xb[40 * 32];
     static l4_tile tiles_a[32], tiles_b[32];
     int quantized = 1;

@@ -141,7 +141,8 @@ static const struct {
 static uint64_t hash_panel(uint64_t hash, const l4_kernels *k, uint32_t type)
 {
     uint64_t state = type + 99;
-    static uint8_t stored[16 * N * 2], panel[16 * N * 2];
+    static uint8_t stored[16 * N * 2];
+    static _Alignas(64) uint8_t panel[16 * N * 2];
     l4_xblock x[15 * (N / L4_QBLOCK)];
     float values[N], sums[15 * 16] = {0};
     size_t stride = l4_panel_bytes(type, N) / L4_PANEL;

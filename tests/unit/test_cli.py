@@ -286,6 +286,9 @@ def info_table_and_json():
     text = Run("info", "--tensors", MODEL).quiet().out
     for tensor in listed:
         check(tensor["name"] in text, f"{tensor['name']} is not listed")
+    paths = {tensor["name"]: tensor["path"] for tensor in listed}
+    equal([paths[name] for name in ("token_embd.weight", "blk.0.attn_q.weight", "blk.0.ffn_gate_inp.weight", "blk.0.attn_norm.weight")],
+          ["rows", "int8", "float", "vector"])
     size = MODEL.stat().st_size
     check(all(0 < t["offset"] <= size - t["bytes"] for t in listed), "an offset lies outside the file")
 

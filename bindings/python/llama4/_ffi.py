@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 # SHA-256 of the files that this module was made from
 HEADER_SHA256 = {
-    "llama4.h": "b0db947dfae8e35a59644d28a2f9e37aaeb731403fc3552ee2a9f0a324d117cf",
-    "version.h": "1e4a7e2362680c3fd1fc1bf074c654bebd32e879186b82b94db6cecf2de140d3",
+    "llama4.h": "8516cc10d69258e3a18ead020e541a5b6ca8d8106ec5677ab095e76c185ca6c4",
+    "version.h": "20632a2b0e3cc2640ec61045f9e9cf08ba740a0356f718ea1a852c7c98cb0b37",
 }
 
 LLAMA4_VERSION_MAJOR = 1
-LLAMA4_VERSION_MINOR = 0
+LLAMA4_VERSION_MINOR = 1
 LLAMA4_VERSION_PATCH = 0
 
 # LLAMA4_OK, LLAMA4_ERR_: every llama4_status. New ones may come, always negative.
@@ -79,6 +79,13 @@ LLAMA4_MESSAGE_EOM = 1  # end an assistant's message with eom instead of eot: mo
 # LLAMA4_CHAT_: of llama4_chat_tokenize.
 LLAMA4_CHAT_NO_BOS = 1  # do not begin with <|begin_of_text|>: the messages continue a conversation
 LLAMA4_CHAT_NO_HEADER = 2  # do not end with the header that opens the assistant's answer
+
+# LLAMA4_PATH_: what becomes of a tensor, for the path of llama4_tensor_info (since 1.1).
+LLAMA4_PATH_UNUSED = 0  # not needed for text, such as pictures' part of a model
+LLAMA4_PATH_FLOAT = 1  # products in float32, read where it lies in the file
+LLAMA4_PATH_INT8 = 2  # packed sixteen rows wide when the model opens, products with int8 activations
+LLAMA4_PATH_ROWS = 3  # single rows are looked up where it lies in the file
+LLAMA4_PATH_VECTOR = 4  # becomes float32 when the model opens
 
 # LLAMA4_TYPE_: types of tensors, with GGUF's numbers.
 LLAMA4_TYPE_F32 = 0
@@ -388,6 +395,8 @@ class llama4_tensor_info(Structure):
     type_name: such as "Q4_0"; lives for ever
     file: number of the file, from 0
     type: LLAMA4_TYPE_ value, or another number that GGUF defines
+    path: LLAMA4_PATH_ value: how it takes part in computing text
+    reserved: 0
     """
 
     struct_size: int
@@ -399,6 +408,8 @@ class llama4_tensor_info(Structure):
     type_name: Optional[builtins.bytes]
     file: int
     type: int
+    path: int
+    reserved: int
 
     _fields_ = [
         ("struct_size", c_uint32),
@@ -410,6 +421,8 @@ class llama4_tensor_info(Structure):
         ("type_name", c_char_p),
         ("file", c_int32),
         ("type", c_int32),
+        ("path", c_int32),
+        ("reserved", c_int32),
     ]
 
 
