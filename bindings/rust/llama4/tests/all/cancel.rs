@@ -30,7 +30,8 @@ fn a_running_generation() {
     let done = Instant::now();
     let at = canceller.join().unwrap();
     if !slow() {
-        assert!(done - at < Duration::from_secs(10), "it took {:?}", done - at); // an idle machine needs milliseconds
+        assert!(done - at < Duration::from_secs(10), "it took {:?}", done - at);
+        // an idle machine needs milliseconds
     }
     assert_eq!(last.unwrap().unwrap_err().status(), Status::Cancelled);
     // and it goes on
