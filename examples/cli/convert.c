@@ -4,8 +4,6 @@
 #include "commands.h"
 #include "term.h"
 
-static const char *const types[] = {"f32", "f16", "bf16", "q8_0", "q4_0"};
-
 static void warn(void *user, int32_t level, const char *message)
 {
     progress_end(user);
@@ -30,28 +28,15 @@ static void summarise(const char *path, double seconds)
     llama4_model_release(model);
 }
 
-static int run(int argc, char **argv)
+static int write_file(const char *const operands[2], const char *type, const char *vocabulary, uint32_t flags, const char *what)
 {
-    const char *type = NULL, *vocabulary = NULL, *operands[2];
-    const option options[] = {
-        {"type", 0, OPTION_TEXT, &type, "TYPE", "of the matrices: f32, f16, bf16, q8_0 or q4_0\n(default: as they are)", 0, 0},
-        {"vocab", 0, OPTION_TEXT, &vocabulary, "FILE", "take the vocabulary from this tokenizer.json,\ntokenizer.model or GGUF",
-         0, 0},
-    };
     llama4_error error = LLAMA4_ERROR_INIT;
     llama4_convert_params params;
     progress bar;
-    size_t known = 0;
-    int n, status = options_parse(&convert_command, options, sizeof options / sizeof *options, argc, argv, operands, &n);
-    if (status != OPTIONS_GO_ON)
-        return status;
-    while (type && known < sizeof types / sizeof *types && strcmp(type, types[known]) != 0)
-        known++;
-    if (known == sizeof types / sizeof *types)
-        return options_mistake(&convert_command, "--type '%.40s' is not one of f32, f16, bf16, q8_0, q4_0", type);
-    progress_start(&bar, "converting");
+    progress_start(&bar, what);
     double started = now();
     llama4_convert_params_init(&params, sizeof params);
+    params.flags = flags;
     params.type = type;
     params.vocabulary_path = vocabulary;
     params.log = warn;
@@ -66,6 +51,57 @@ static int run(int argc, char **argv)
     return 0;
 }
 
+static int known(const char *type, const char *const *list, size_t n)
+{
+    while (n && strcmp(type, list[n - 1]) != 0)
+        n--;
+    return n > 0;
+}
+
+#define VOCABULARY "take the vocabulary from this tokenizer.json,\ntokenizer.model or GGUF"
+
+static int run(int argc, char **argv)
+{
+    static const char *const types[] = {"f32", "f16", "bf16", "q8_0", "q4_0"};
+    const char *type = NULL, *vocabulary = NULL, *operands[2];
+    const option options[] = {
+        {"type", 0, OPTION_TEXT, &type, "TYPE", "of the matrices: f32, f16, bf16, q8_0 or q4_0\n(default: as they are)", 0, 0},
+        {"vocab", 0, OPTION_TEXT, &vocabulary, "FILE", VOCABULARY, 0, 0},
+    };
+    int n, status = options_parse(&convert_command, options, sizeof options / sizeof *options, argc, argv, operands, &n);
+    if (status != OPTIONS_GO_ON)
+        return status;
+    if (type && !known(type, types, sizeof types / sizeof *types))
+        return options_mistake(&convert_command, "--type '%.40s' is not one of f32, f16, bf16, q8_0, q4_0", type);
+    return write_file(operands, type, vocabulary, 0, "converting");
+}
+
+static int run_quantize(int argc, char **argv)
+{
+    static const char *const types[] = {"q4_0",   "q4_1",   "q5_0",   "q5_1",   "q8_0",   "q2_k",   "q3_k",   "q4_k",   "q5_k",   "q6_k",   "iq4_nl",
+                                        "iq4_xs", "mxfp4",  "q2_k_m", "q3_k_s", "q3_k_m", "q3_k_l", "q4_k_s", "q4_k_m", "q5_k_s", "q5_k_m"};
+    const char *type = NULL, *vocabulary = NULL, *operands[2];
+    const option options[] = {
+        {"type", 0, OPTION_TEXT, &type, "TYPE",
+         "q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q3_k, q4_k, q5_k,\nq6_k, iq4_nl, iq4_xs, mxfp4, or a mix: q2_k_m, q3_k_s,\nq3_k_m, q3_k_l, q4_k_s, q4_k_m, "
+         "q5_k_s, q5_k_m",
+         0, 0},
+        {"vocab", 0, OPTION_TEXT, &vocabulary, "FILE", VOCABULARY, 0, 0},
+    };
+    char lower[16];
+    int n, status = options_parse(&quantize_command, options, sizeof options / sizeof *options, argc, argv, operands, &n);
+    if (status != OPTIONS_GO_ON)
+        return status;
+    if (!type)
+        return options_mistake(&quantize_command, "--type is missing");
+    size_t length = strlen(type) < sizeof lower ? strlen(type) : sizeof lower - 1;
+    for (size_t i = 0; i <= length; i++)
+        lower[i] = (char)(i == length ? 0 : type[i] >= 'A' && type[i] <= 'Z' ? type[i] - 'A' + 'a' : type[i]);
+    if (strlen(type) >= sizeof lower || !known(lower, types, sizeof types / sizeof *types))
+        return options_mistake(&quantize_command, "--type '%.40s' is none of the types that --help lists", type);
+    return write_file(operands, lower, vocabulary, LLAMA4_CONVERT_SEARCH, "quantising");
+}
+
 const command convert_command = {
     "convert",
     "DIR OUT.gguf",
@@ -75,3 +111,14 @@ const command convert_command = {
     2,
     2,
     run};
+
+const command quantize_command = {
+    "quantize",
+    "IN OUT.gguf",
+    "Writes the text part of a model with fewer bits for each weight.",
+    "IN is a Hugging Face directory or a GGUF file, best in f32, f16 or bf16. A mix gives the matrices that need them more bits: values, the\n"
+    "second feed-forward matrices, and the output. Rows that blocks of 256 do not divide get blocks of 32. Norms and routers stay float32.\n"
+    "OUT.gguf appears, or is replaced, only when it is complete, and is the same on every machine.\n",
+    2,
+    2,
+    run_quantize};

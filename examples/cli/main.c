@@ -7,7 +7,7 @@
 #include "commands.h"
 #include "term.h"
 
-static const command *const commands[] = {&run_command, &chat_command, &info_command, &tokenize_command, &convert_command,
+static const command *const commands[] = {&run_command, &chat_command, &info_command, &tokenize_command, &convert_command, &quantize_command,
                                         &bench_command, &perplexity_command};
 #define N_COMMANDS (sizeof commands / sizeof *commands)
 

@@ -584,9 +584,12 @@ LLAMA4_API llama4_status llama4_context_chat(llama4_context *context, int32_t se
 /** llama4_convert_params: what to write, and with which hooks. */
 typedef struct llama4_convert_params {
     uint32_t struct_size;         /* sizeof(llama4_convert_params) */
-    uint32_t flags;               /* 0 */
-    const char *type;             /* (nullable) of matrices: "f32", "f16", "bf16", "q8_0" or "q4_0"; NULL: as they are.
-                                     Norms and routers are always float32; rows that no block divides stay float16 */
+    uint32_t flags;               /* LLAMA4_CONVERT_ bits (0 in 1.0) */
+    const char *type;             /* (nullable) of matrices: "f32", "f16", "bf16", "q8_0", "q4_0", and since 1.1 "q4_1", "q5_0",
+                                     "q5_1", "q2_k" to "q6_k", "iq4_nl", "iq4_xs", "mxfp4", or a mix that gives some matrices
+                                     more bits: "q2_k_m", "q3_k_s", "q3_k_m", "q3_k_l", "q4_k_s", "q4_k_m", "q5_k_s", "q5_k_m".
+                                     NULL: as they are. Norms and routers are always float32. Rows that no block of the type
+                                     divides get blocks of 32, or else float16 */
     llama4_allocate_fn allocate;  /* (nullable) both or neither */
     llama4_release_fn release;    /* (nullable) */
     void *allocator_user;
@@ -596,6 +599,9 @@ typedef struct llama4_convert_params {
     void *progress_user;
     const char *vocabulary_path;  /* (nullable) as in llama4_model_params */
 } llama4_convert_params;
+
+/** LLAMA4_CONVERT_: (flags): bits for the flags of llama4_convert_params (since 1.1). */
+#define LLAMA4_CONVERT_SEARCH 1u /* search for the scales that lose least also where a type has a plain rule, q4_0 */
 
 /** llama4_convert_params_init: fills the defaults: every tensor keeps its type. @params: (out). */
 LLAMA4_API llama4_status llama4_convert_params_init(llama4_convert_params *params, size_t size);

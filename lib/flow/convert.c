@@ -5,9 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cpu.h"
 #include "base/half.h"
+#include "base/pool.h"
+#include "flow/convert_types.h"
 #include "format/types.h"
 #include "kernels/encode.h"
+#include "kernels/quantize.h"
 
 #define MAX_ROWS 64             /* that a column walk reads together: two cache lines of bf16 */
 #define BUFFER_FLOATS (1 << 19) /* of decoded rows, unless one row alone is longer */
@@ -28,7 +32,8 @@ typedef struct item {
 typedef struct job {
     const llama4_model *model;
     const llama4_convert_params *params;
-    const l4_type_info *type; /* asked for; NULL: as they are */
+    l4_type_plan plan;
+    l4_pool *pool;
     l4_gguf_builder builder;
     l4_writer writer;
     l4_convert_summary summary;
@@ -49,8 +54,8 @@ static uint32_t output_type(const job *j, const item *it)
 {
     if (it->vector || it->exact)
         return LLAMA4_TYPE_F32;
-    if (j->type)
-        return it->cols % j->type->block ? LLAMA4_TYPE_F16 : j->type->type;
+    if (j->plan.given)
+        return l4_type_plan_for(&j->plan, it->name, j->model->config.layers, it->cols);
     for (uint32_t i = 1; i < it->count; i++)
         if (matrix_at(it, i)->type != it->matrix->type)
             return LLAMA4_TYPE_F32;
@@ -219,7 +224,38 @@ static llama4_status copy_rows(job *j, const l4_matrix *m, size_t row_bytes, lla
     return status;
 }
 
-static llama4_status write_matrix(job *j, const l4_matrix *m, uint32_t type, llama4_error *error)
+typedef struct encoding {
+    const job *j;
+    uint32_t type;
+    size_t cols, row_bytes;
+} encoding;
+
+static void encode_task(void *argument, size_t begin, size_t end, int worker)
+{
+    const encoding *e = argument;
+    (void)worker;
+    for (size_t r = begin; r < end; r++) {
+        const float *row = e->j->rows + r * e->cols;
+        uint8_t *out = e->j->encoded + r * e->row_bytes;
+        if (!(e->j->params->flags & LLAMA4_CONVERT_SEARCH) && l4_encode_row(e->type, row, e->cols, out))
+            continue;
+        if (l4_quantize_can(e->type))
+            l4_quantize_row(e->type, row, NULL, e->cols, out);
+        else
+            l4_encode_row(e->type, row, e->cols, out);
+    }
+}
+
+/* Scales are searched for among finite numbers. */
+static llama4_status check_finite(const float *x, size_t n, const char *name, llama4_error *error)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!(x[i] - x[i] == 0))
+            return l4_fail(error, LLAMA4_ERR_FORMAT, "tensor %s holds an infinity or a NaN, which cannot be quantised", name);
+    return LLAMA4_OK;
+}
+
+static llama4_status write_matrix(job *j, const char *name, const l4_matrix *m, uint32_t type, llama4_error *error)
 {
     size_t row_bytes = (size_t)l4_type_row_bytes(l4_type_find(type), m->cols);
     if (m->layout == L4_ROWS && m->type == type)
@@ -229,8 +265,13 @@ static llama4_status write_matrix(job *j, const l4_matrix *m, uint32_t type, lla
     uint32_t group = fit < MAX_ROWS ? (uint32_t)fit : MAX_ROWS;
     for (uint32_t first = 0; status == LLAMA4_OK && first < m->rows; first += group) {
         uint32_t n = m->rows - first < group ? m->rows - first : group;
+        const encoding e = {j, type, m->cols, row_bytes};
         decode_rows(m, first, n, j->rows);
-        l4_encode_row(type, j->rows, (uint64_t)n * m->cols, j->encoded); /* blocks never cross rows */
+        if (l4_quantize_can(type))
+            status = check_finite(j->rows, (size_t)n * m->cols, name, error);
+        if (status)
+            break;
+        l4_pool_run(j->pool, encode_task, (void *)(uintptr_t)&e, n, 1);
         status = put(j, j->encoded, n * row_bytes, error);
     }
     return status;
@@ -245,7 +286,7 @@ static llama4_status write_item(job *j, const item *it, llama4_error *error)
         status = put(j, j->encoded, (size_t)it->cols * 4, error);
     }
     for (uint32_t i = 0; !it->vector && status == LLAMA4_OK && i < it->count; i++)
-        status = write_matrix(j, matrix_at(it, i), type, error);
+        status = write_matrix(j, it->name, matrix_at(it, i), type, error);
     uint64_t before = j->writer.written;
     if (status == LLAMA4_OK)
         status = l4_gguf_pad(&j->writer, error);
@@ -254,21 +295,6 @@ static llama4_status write_item(job *j, const item *it, llama4_error *error)
 }
 
 /* ---- The whole ---- */
-
-static llama4_status find_type(const char *name, const l4_type_info **out, llama4_error *error)
-{
-    static const uint32_t known[] = {LLAMA4_TYPE_F32, LLAMA4_TYPE_F16, LLAMA4_TYPE_BF16, LLAMA4_TYPE_Q8_0, LLAMA4_TYPE_Q4_0};
-    *out = NULL;
-    if (!name)
-        return LLAMA4_OK;
-    const l4_type_info *info = l4_type_by_name(name);
-    for (size_t i = 0; info && i < sizeof known / sizeof *known; i++)
-        if (known[i] == info->type) {
-            *out = info;
-            return LLAMA4_OK;
-        }
-    return l4_fail(error, LLAMA4_ERR_ARGUMENT, "type is \"%.32s\", but must be f32, f16, bf16, q8_0 or q4_0", name);
-}
 
 static llama4_status check_output(const llama4_model *m, const char *path, llama4_error *error)
 {
@@ -286,12 +312,17 @@ static llama4_status write_data(job *j, llama4_error *error)
     llama4_status status = l4_alloc(a, j->buffer_floats, sizeof *j->rows, "rows to convert", &j->rows, error);
     if (status == LLAMA4_OK)
         status = l4_alloc(a, j->buffer_floats, sizeof *j->rows, "converted rows", &j->encoded, error);
+    const atomic_int never = 0;
+    const int cores = l4_cpu_count();
+    if (status == LLAMA4_OK)
+        status = l4_pool_create(a, cores < L4_MAX_THREADS ? cores : L4_MAX_THREADS, &never, &j->pool, error);
     if (status == LLAMA4_OK)
         status = l4_gguf_write_head(&j->builder, &j->writer, error);
     if (status == LLAMA4_OK)
         status = visit_all(j, write_item, error);
     if (status == LLAMA4_OK)
         status = progress(j, error);
+    l4_pool_destroy(j->pool);
     l4_free(a, j->rows);
     l4_free(a, j->encoded);
     return status;
@@ -328,7 +359,7 @@ static llama4_status convert(job *j, const char *out_path, llama4_error *error)
 llama4_status l4_convert(const char *in_path, const char *out_path, const llama4_convert_params *params, llama4_error *error)
 {
     job j = {.params = params};
-    llama4_status status = find_type(params->type, &j.type, error);
+    llama4_status status = l4_type_plan_find(params->type, &j.plan, error);
     if (status)
         return status;
     llama4_model_params open = {

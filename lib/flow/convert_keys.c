@@ -26,6 +26,28 @@ static int file_type(uint32_t type)
         return 7;
     case LLAMA4_TYPE_BF16:
         return 32;
+    case 3: /* Q4_1 */
+        return 3;
+    case 6: /* Q5_0, Q5_1 */
+        return 8;
+    case 7:
+        return 9;
+    case 10: /* Q2_K, Q3_K, Q4_K, Q5_K, Q6_K: as the mixes with the fewest bits */
+        return 10;
+    case 11:
+        return 11;
+    case 12:
+        return 14;
+    case 13:
+        return 16;
+    case 14:
+        return 18;
+    case 20: /* IQ4_NL, IQ4_XS */
+        return 25;
+    case 23:
+        return 30;
+    case 39: /* MXFP4 */
+        return 38;
     default:
         return -1;
     }

@@ -42,7 +42,7 @@ static const layout layouts[] = {
 #define FOUR(e) SCALE(e), SCALE(e + 1), SCALE(e + 2), SCALE(e + 3)
 #define SIXTEEN(e) FOUR(e), FOUR(e + 4), FOUR(e + 8), FOUR(e + 12)
 #define SIXTY_FOUR(e) SIXTEEN(e), SIXTEEN(e + 16), SIXTEEN(e + 32), SIXTEEN(e + 48)
-#define SCALE(e) ((e) < 2 ? (uint32_t)0x00200000 << (e) : (uint32_t)((e) - 1) << 23)
+#define SCALE(e) ((e) < 2 ? (uint32_t)0x00200000 << ((e) & 1) : (uint32_t)((e) - 1) << 23)
 const uint32_t l4_mxfp4_scales[256] = {SIXTY_FOUR(0), SIXTY_FOUR(64), SIXTY_FOUR(128), SIXTY_FOUR(192)};
 
 static const layout *find(uint32_t type)

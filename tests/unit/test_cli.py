@@ -79,7 +79,7 @@ def usage():
     Run().mistake("Usage: llama4 COMMAND")
     listed = Run("--help").quiet().out
     equal(Run("help").quiet().out, listed, "llama4 help")
-    for command in ("run", "chat", "info", "tokenize", "convert", "bench", "perplexity"):
+    for command in ("run", "chat", "info", "tokenize", "convert", "quantize", "bench", "perplexity"):
         check(f"\n  {command} " in listed, f"--help does not list {command}")
         text = Run(command, "--help").quiet().out
         check(text.startswith(f"Usage: llama4 {command} "), f"{command} --help begins with {text[:40]!r}")
@@ -99,7 +99,7 @@ def version():
 
 @test
 def bad_options():
-    for command in ("run", "chat", "info", "tokenize", "convert", "bench", "perplexity"):
+    for command in ("run", "chat", "info", "tokenize", "convert", "quantize", "bench", "perplexity"):
         Run(command).mistake("missing argument")
         Run(command, "a", "--frobnicate").mistake("--frobnicate", f"llama4 {command} --help")
         Run(command, "a", "-Z").mistake("-Z")
@@ -343,6 +343,25 @@ def convert_round_trip():
     (TEMP / "junk.gguf").write_bytes(b"junk")
     Run("convert", TEMP / "junk.gguf", out).failure("junk.gguf")
     equal(out.read_bytes() == before, True, "a failed conversion keeps the old file: that")
+
+
+@test
+def quantize():
+    """Files of several types load and answer, and a mix has the types that it promises. tests/kernels/test_quantize.c has all types."""
+    out, sizes = TEMP / "quantised.gguf", []
+    for kind in ("q2_k", "Q4_0", "q4_k_m"):
+        result = Run("quantize", MODEL, out, "--type", kind).ok()
+        check("quantised.gguf" in result.err, "no summary")
+        sizes.append(out.stat().st_size)
+        equal(len(Run("run", out, "-p", QUESTION, "--temp", "0", "-n", "4").ok().out) > 0, True)
+    check(sizes[0] < sizes[1] < sizes[2], str(sizes))
+    types = {t["name"]: t["type"] for t in json.loads(Run("info", "--json", "--tensors", out).quiet().out)["tensor_list"]}
+    equal([types[n] for n in ("output_norm.weight", "token_embd.weight", "blk.0.attn_q.weight", "blk.7.attn_v.weight", "blk.7.ffn_down_exps.weight",
+                              "blk.0.ffn_gate_inp.weight")], ["F32", "Q4_K", "Q4_K", "Q6_K", "Q6_K", "F32"])
+    Run("quantize", MODEL, out).mistake("--type")
+    Run("quantize", MODEL, out, "--type", "q9_k").mistake("q9_k")
+    Run("quantize", MODEL, out, "--type", "f16").mistake("f16")
+    Run("quantize", out, out, "--type", "q4_0").failure("quantised.gguf")
 
 
 # ---- chat ----

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # SHA-256 of the files that this module was made from
 HEADER_SHA256 = {
-    "llama4.h": "8516cc10d69258e3a18ead020e541a5b6ca8d8106ec5677ab095e76c185ca6c4",
+    "llama4.h": "3d77dca4ad621d382b13b22cb768db80508905881eaa108bec1dba5952f28030",
     "version.h": "20632a2b0e3cc2640ec61045f9e9cf08ba740a0356f718ea1a852c7c98cb0b37",
 }
 
@@ -108,6 +108,9 @@ LLAMA4_STOPPED_TOKEN = 1  # a stop token came
 LLAMA4_STOPPED_LIMIT = 2  # max_tokens were generated
 LLAMA4_STOPPED_CALLBACK = 3  # the callback asked for it
 LLAMA4_STOPPED_CONTEXT = 4  # the context is full
+
+# LLAMA4_CONVERT_: bits for the flags of llama4_convert_params (since 1.1).
+LLAMA4_CONVERT_SEARCH = 1  # search for the scales that lose least also where a type has a plain rule, q4_0
 
 
 class llama4_vocab(Structure):
@@ -586,9 +589,11 @@ class llama4_convert_params(Structure):
     """What to write, and with which hooks.
 
     struct_size: sizeof(llama4_convert_params)
-    flags: 0
-    type: (nullable) of matrices: "f32", "f16", "bf16", "q8_0" or "q4_0"; NULL: as they are. Norms and routers
-        are always float32; rows that no block divides stay float16
+    flags: LLAMA4_CONVERT_ bits (0 in 1.0)
+    type: (nullable) of matrices: "f32", "f16", "bf16", "q8_0", "q4_0", and since 1.1 "q4_1", "q5_0", "q5_1",
+        "q2_k" to "q6_k", "iq4_nl", "iq4_xs", "mxfp4", or a mix that gives some matrices more bits: "q2_k_m",
+        "q3_k_s", "q3_k_m", "q3_k_l", "q4_k_s", "q4_k_m", "q5_k_s", "q5_k_m". NULL: as they are. Norms and
+        routers are always float32. Rows that no block of the type divides get blocks of 32, or else float16
     allocate: (nullable) both or neither
     release: (nullable)
     allocator_user: (nullable)
