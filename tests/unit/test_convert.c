@@ -365,14 +365,15 @@ TEST(arguments)
     CHECK_EQ(llama4_convert(NULL, path_a, NULL, &e), LLAMA4_ERR_ARGUMENT);
     CHECK_EQ(llama4_convert(SCOUT, NULL, NULL, &e), LLAMA4_ERR_ARGUMENT);
     CHECK_EQ(llama4_convert(SCOUT, "", NULL, &e), LLAMA4_ERR_ARGUMENT);
-    CHECK_EQ(convert(SCOUT, path_a, "q4_k", &e), LLAMA4_ERR_ARGUMENT);
-    CHECK(strstr(e.message, "q4_k"));
+    CHECK_EQ(convert(SCOUT, path_a, "iq2_xxs", &e), LLAMA4_ERR_ARGUMENT);
+    CHECK(strstr(e.message, "iq2_xxs"));
+    CHECK_EQ(convert(SCOUT, path_a, "q4_k_x", &e), LLAMA4_ERR_ARGUMENT);
     CHECK_EQ(convert(SCOUT, path_a, "f8_e4m3", &e), LLAMA4_ERR_ARGUMENT);
     llama4_convert_params_init(&p, sizeof p);
     p.struct_size = 8;
     CHECK_EQ(llama4_convert(SCOUT, path_a, &p, &e), LLAMA4_ERR_ARGUMENT);
     llama4_convert_params_init(&p, sizeof p);
-    p.flags = 1;
+    p.flags = LLAMA4_CONVERT_SEARCH << 1;
     CHECK_EQ(llama4_convert(SCOUT, path_a, &p, &e), LLAMA4_ERR_UNSUPPORTED);
     llama4_convert_params_init(&p, sizeof p);
     p.allocate = counting_allocate;
@@ -384,6 +385,32 @@ TEST(arguments)
     CHECK(strstr(e.message, folder));
     CHECK_EQ(count_files(), 0);
     CHECK_EQ(llama4_convert(SCOUT, path_a, NULL, &e), LLAMA4_OK); /* all defaults */
+    remove_folder();
+}
+
+/* Searching for scales changes the file, never its size; rows that blocks of 256 do not divide get blocks of 32. */
+TEST(search)
+{
+    llama4_error e = LLAMA4_ERROR_INIT;
+    llama4_convert_params p;
+    llama4_model *m = NULL;
+    make_folder();
+    REQUIRE(convert(SCOUT, path_a, "q4_0", &e) == LLAMA4_OK);
+    llama4_convert_params_init(&p, sizeof p);
+    p.flags = LLAMA4_CONVERT_SEARCH;
+    p.type = "Q4_0";
+    CHECK_EQ(llama4_convert(SCOUT, path_b, &p, &e), LLAMA4_OK);
+    CHECK(!same_files(path_a, path_b));
+    CHECK_EQ(convert(SCOUT, path_a, "q4_k_m", &e), LLAMA4_OK);
+    CHECK_EQ(llama4_model_open(path_a, NULL, &m, &e), LLAMA4_OK);
+    for (int32_t i = 0; m; i++) {
+        llama4_tensor_info t = {.struct_size = sizeof t};
+        if (llama4_model_get_tensor(m, i, &t, NULL))
+            break;
+        if (t.n_dims > 1 && !strstr(t.name, "gate_inp"))
+            CHECK(t.path == LLAMA4_PATH_INT8 || t.path == LLAMA4_PATH_ROWS || t.dims[0] % 32);
+    }
+    llama4_model_release(m);
     remove_folder();
 }
 
@@ -471,4 +498,4 @@ TEST(every_allocation_fails)
 }
 
 TEST_MAIN(T(scout), T(maverick), T(dense), T(gguf_without_vocabulary), T(narrow_and_tied), T(columns_of_every_float_type), T(irregular_layers), T(arguments),
-          T(output_is_input), T(progress_and_cancelling), T(every_allocation_fails))
+          T(search), T(output_is_input), T(progress_and_cancelling), T(every_allocation_fails))
