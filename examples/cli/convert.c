@@ -83,8 +83,8 @@ static int run_quantize(int argc, char **argv)
     const char *type = NULL, *vocabulary = NULL, *operands[2];
     const option options[] = {
         {"type", 0, OPTION_TEXT, &type, "TYPE",
-         "q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q3_k, q4_k, q5_k,\nq6_k, iq4_nl, iq4_xs, mxfp4, or a mix: q2_k_m, q3_k_s,\nq3_k_m, q3_k_l, q4_k_s, q4_k_m, "
-         "q5_k_s, q5_k_m",
+         "q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q3_k, q4_k,\nq5_k, q6_k, iq4_nl, iq4_xs, mxfp4, or a mix:\nq2_k_m, q3_k_s, q3_k_m, q3_k_l, q4_k_s, "
+         "q4_k_m,\nq5_k_s, q5_k_m",
          0, 0},
         {"vocab", 0, OPTION_TEXT, &vocabulary, "FILE", VOCABULARY, 0, 0},
     };
@@ -116,9 +116,11 @@ const command quantize_command = {
     "quantize",
     "IN OUT.gguf",
     "Writes the text part of a model with fewer bits for each weight.",
-    "IN is a Hugging Face directory or a GGUF file, best in f32, f16 or bf16. A mix gives the matrices that need them more bits: values, the\n"
-    "second feed-forward matrices, and the output. Rows that blocks of 256 do not divide get blocks of 32. Norms and routers stay float32.\n"
-    "OUT.gguf appears, or is replaced, only when it is complete, and is the same on every machine.\n",
+    "IN is a Hugging Face directory or a GGUF file, best in f32, f16 or bf16.\n"
+    "A mix gives the matrices that need them more bits: values, the second\n"
+    "feed-forward matrices, and the output. Rows that blocks of 256 do not divide\n"
+    "get blocks of 32. Norms and routers stay float32. OUT.gguf appears, or is\n"
+    "replaced, only when it is complete, and is the same on every machine.\n",
     2,
     2,
     run_quantize};
