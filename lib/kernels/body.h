@@ -9,6 +9,9 @@
 #include "llama4/llama4.h"
 #include "kernels/packed_body.h"
 
+/* Levels that differ from another one in integer instructions alone define L4_INTEGER_ONLY: their tables are filled by that one first. */
+#if !defined(L4_INTEGER_ONLY)
+
 /* Taylor's series on |r| <= ln 2 / 2; the relative error stays below 2e-7. Results below 2^-126 become 0; NaN stays NaN. */
 static inline v16 v16_exp(v16 x)
 {
@@ -234,9 +237,8 @@ static void f32_load(const uint8_t *in, float *out, size_t n)
 
 #include "kernels/attention_body.h"
 
-static void l4_fill(l4_kernels *k, int32_t level)
+static void fill_float(l4_kernels *k)
 {
-    k->level = level;
     k->decode[LLAMA4_TYPE_F32] = f32_decode, k->dot[LLAMA4_TYPE_F32] = f32_dot, k->columns[LLAMA4_TYPE_F32] = f32_columns;
     k->decode[LLAMA4_TYPE_F16] = f16_decode, k->dot[LLAMA4_TYPE_F16] = f16_dot, k->columns[LLAMA4_TYPE_F16] = f16_columns;
     k->decode[LLAMA4_TYPE_BF16] = bf16_decode, k->dot[LLAMA4_TYPE_BF16] = bf16_dot, k->columns[LLAMA4_TYPE_BF16] = bf16_columns;
@@ -245,11 +247,6 @@ static void l4_fill(l4_kernels *k, int32_t level)
 #define FILL_TYPE(type, slot, name, block, bytes) k->decode[type] = slot##_decode, k->dot[type] = slot##_dot;
     L4_BLOCK_TYPES(FILL_TYPE)
 #undef FILL_TYPE
-#define FILL_PANEL(slot, type, kind, cols, bytes) k->panel[type] = slot##_panel, k->unpack[type] = slot##_unpack;
-    L4_PANEL_TYPES(FILL_PANEL)
-#undef FILL_PANEL
-    k->tiles = tiles;
-    k->quantize = quantize;
     k->tile = tile;
     k->sum_squares = sum_squares;
     k->scale = scale;
@@ -260,4 +257,19 @@ static void l4_fill(l4_kernels *k, int32_t level)
     k->scores = scores;
     k->softmax_step = softmax_step;
     k->accumulate = accumulate;
+}
+
+#endif
+
+static void l4_fill(l4_kernels *k, int32_t level)
+{
+    k->level = level;
+#if !defined(L4_INTEGER_ONLY)
+    fill_float(k);
+#endif
+#define FILL_PANEL(slot, type, kind, cols, bytes) k->panel[type] = slot##_panel, k->unpack[type] = slot##_unpack;
+    L4_PANEL_TYPES(FILL_PANEL)
+#undef FILL_PANEL
+    k->tiles = tiles;
+    k->quantize = quantize;
 }

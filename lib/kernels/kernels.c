@@ -21,12 +21,14 @@ void l4_kernels_init(l4_kernels *k, int32_t level)
         l4_kernels_avx2(k);
         break;
     case LLAMA4_CPU_AVX2_VNNI:
+        l4_kernels_avx2(k);
         l4_kernels_avx2_vnni(k);
         break;
     case LLAMA4_CPU_AVX512:
         l4_kernels_avx512(k);
         break;
     case LLAMA4_CPU_AVX512_VNNI:
+        l4_kernels_avx512(k);
         l4_kernels_avx512_vnni(k);
         break;
     }

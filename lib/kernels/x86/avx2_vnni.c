@@ -1,4 +1,5 @@
-/* The kernels for AVX2, FMA, F16C and AVX-VNNI: kernels/body.h over the lanes of v16_avx2.h and p16_avx2.h. */
+/* The kernels for AVX2, FMA, F16C and AVX-VNNI: what kernels/body.h has of integers, over the lanes of v16_avx2.h and p16_avx2.h. */
+#define L4_INTEGER_ONLY
 #include "kernels/x86/p16_avx2.h"
 #include "kernels/body.h"
 

@@ -1,4 +1,5 @@
-/* The kernels for AVX-512 F, BW, DQ, VL and VNNI: kernels/body.h over the lanes of v16_avx512.h and p16_avx512.h. */
+/* The kernels for AVX-512 F, BW, DQ, VL and VNNI: what kernels/body.h has of integers, over the lanes of v16_avx512.h and p16_avx512.h. */
+#define L4_INTEGER_ONLY
 #include "kernels/x86/p16_avx512.h"
 #include "kernels/body.h"
 
