@@ -237,6 +237,8 @@ static void f32_load(const uint8_t *in, float *out, size_t n)
 
 #include "kernels/attention_body.h"
 
+#include "kernels/dense_body.h"
+
 static void fill_float(l4_kernels *k)
 {
     k->decode[LLAMA4_TYPE_F32] = f32_decode, k->dot[LLAMA4_TYPE_F32] = f32_dot, k->columns[LLAMA4_TYPE_F32] = f32_columns;
@@ -257,6 +259,7 @@ static void fill_float(l4_kernels *k)
     k->scores = scores;
     k->softmax_step = softmax_step;
     k->accumulate = accumulate;
+    dense_fill(&k->dense);
 }
 
 #endif

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/dense.h"
 #include "kernels/packed.h"
 
 #define L4_TYPE_SLOTS 40   /* GGUF type numbers are below this */
@@ -68,6 +69,8 @@ typedef struct l4_kernels {
 
     /* acc[r * d ..] = acc[r * d ..] * shrink[r] + sum over j < n of p[r * L4_ATTENTION_BLOCK + j] values[j * d ..] for r < rows, in the order of j */
     void (*accumulate)(float *acc, size_t rows, const float *shrink, const float *p, const float *values, size_t n, size_t d);
+
+    l4_dense_kernels dense;
 } l4_kernels;
 
 /* Fills the table for the highest level that is at most `level` and was compiled in. Pure: asks neither hardware nor environment. */

@@ -9,6 +9,8 @@
 #define L4_TILE_TOKENS 1
 #define L4_ATTENTION_ROWS 1
 #define L4_ATTENTION_WIDE 1
+#define L4_DENSE_WIDE 1 /* registers of rows, and tokens, that dense.h's product keeps in registers */
+#define L4_DENSE_STEP 4
 
 typedef struct v16 {
     float lane[16];
@@ -97,6 +99,17 @@ static inline float v16_top(v16 a)
         for (int i = 0; i < width; i++)
             a.lane[i] = a.lane[i] > a.lane[i + width] ? a.lane[i] : a.lane[i + width];
     return a.lane[0];
+}
+
+/* Sixteen rows become sixteen columns. */
+static inline void v16_transpose(v16 r[16])
+{
+    for (int i = 0; i < 16; i++)
+        for (int j = 0; j < i; j++) {
+            float t = r[i].lane[j];
+            r[i].lane[j] = r[j].lane[i];
+            r[j].lane[i] = t;
+        }
 }
 
 #undef EACH

@@ -11,6 +11,8 @@
 #define L4_TILE_TOKENS 2
 #define L4_ATTENTION_ROWS 4
 #define L4_ATTENTION_WIDE 1
+#define L4_DENSE_WIDE 1
+#define L4_DENSE_STEP 6
 
 typedef struct v16 {
     __m256 a, b;
@@ -97,6 +99,43 @@ static inline float v16_top(v16 x)
     __m128 c = _mm_max_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
     c = _mm_max_ps(c, _mm_movehl_ps(c, c));
     return _mm_cvtss_f32(_mm_max_ss(c, _mm_movehdup_ps(c)));
+}
+
+static inline void transpose_8(__m256 r[8])
+{
+    __m256 t[8], s[8];
+    for (int i = 0; i < 8; i += 2) {
+        t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+        t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4) {
+        s[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
+        s[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
+        s[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+        s[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+    }
+    for (int i = 0; i < 4; i++) {
+        r[i] = _mm256_permute2f128_ps(s[i], s[i + 4], 0x20);
+        r[i + 4] = _mm256_permute2f128_ps(s[i], s[i + 4], 0x31);
+    }
+}
+
+/* Four blocks of 8 x 8. */
+static inline void v16_transpose(v16 r[16])
+{
+    __m256 block[4][8];
+    for (int i = 0; i < 8; i++) {
+        block[0][i] = r[i].a;
+        block[1][i] = r[i + 8].a;
+        block[2][i] = r[i].b;
+        block[3][i] = r[i + 8].b;
+    }
+    for (int i = 0; i < 4; i++)
+        transpose_8(block[i]);
+    for (int i = 0; i < 8; i++) {
+        r[i] = join(block[0][i], block[1][i]);
+        r[i + 8] = join(block[2][i], block[3][i]);
+    }
 }
 
 #endif

@@ -11,6 +11,8 @@
 #define L4_TILE_TOKENS 4
 #define L4_ATTENTION_ROWS 6
 #define L4_ATTENTION_WIDE 4
+#define L4_DENSE_WIDE 2
+#define L4_DENSE_STEP 12
 
 typedef __m512 v16;
 
@@ -73,6 +75,32 @@ static inline float v16_top(v16 a)
     __m128 c = _mm_max_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
     c = _mm_max_ps(c, _mm_movehl_ps(c, c));
     return _mm_cvtss_f32(_mm_max_ss(c, _mm_movehdup_ps(c)));
+}
+
+/* Rows i and i + 1, then i and i + 2, exchange within 128 bits; then whole quarters move. */
+static inline void v16_transpose(v16 r[16])
+{
+    __m512 t[16];
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4) {
+        r[i] = _mm512_shuffle_ps(t[i], t[i + 2], 0x44);
+        r[i + 1] = _mm512_shuffle_ps(t[i], t[i + 2], 0xee);
+        r[i + 2] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+        r[i + 3] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+    }
+    for (int i = 0; i < 4; i++) {
+        __m512 a = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88), b = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88);
+        __m512 c = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xdd), d = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xdd);
+        t[i] = _mm512_shuffle_f32x4(a, b, 0x88);
+        t[i + 8] = _mm512_shuffle_f32x4(a, b, 0xdd);
+        t[i + 4] = _mm512_shuffle_f32x4(c, d, 0x88);
+        t[i + 12] = _mm512_shuffle_f32x4(c, d, 0xdd);
+    }
+    for (int i = 0; i < 16; i++)
+        r[i] = t[i];
 }
 
 #endif
