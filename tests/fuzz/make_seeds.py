@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Write the seeds of fuzz_model to corpus/model: whole Llama 4 models of a few kilobytes, random weights, as GGUF. Those of
-fuzz_baseline go to corpus/baseline: base files of llama4 perplexity.
+fuzz_baseline go to corpus/baseline: base files of llama4 perplexity; those of fuzz_vision, fuzz_png, fuzz_jpeg and fuzz_tiles to the folders
+of their names.
 
 Each seed of fuzz_model is a GGUF file with four bytes behind it that fuzz_model reads: see fuzz_model.c. The same bytes come out every
 time.
@@ -8,6 +9,7 @@ time.
 import pathlib
 import random
 import struct
+import zlib
 
 F32, F16, Q4_0, Q8_0, BF16 = 0, 1, 2, 8, 30
 U32, I32, FLOAT, BOOL, STRING, ARRAY, U64 = 4, 5, 6, 7, 8, 9, 10
@@ -100,6 +102,11 @@ def model(version, kind, layers, experts, step, nope, chunk, qk_norm, with_vocab
             tensors += [(b + f"ffn_{m}_shexp.weight", kind, [dim, ff] if m != "down" else [ff, dim]) for m in ("gate", "up", "down")]
         else:
             tensors += [(b + f"ffn_{m}.weight", kind, [dim, ff] if m != "down" else [ff, dim]) for m in ("gate", "up", "down")]
+    return gguf(version, keys, tensors)
+
+
+def gguf(version, keys, tensors):
+    """A file of these keys, and of random tensors of these names, types and shapes."""
     head = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(keys))
     for name, k, v in keys:
         head += text(name) + struct.pack("<I", k) + value(k, v)
@@ -147,8 +154,84 @@ def write_base_files():
         print(name, len(data))
 
 
+def encoder(kind, layers, ln2="ln2", projector="llama4", width=16, ff=32, heads=2, tile=8, patch=4, out=32):
+    """A picture encoder ("mmproj")."""
+    keys = [("general.architecture", STRING, "clip"), ("clip.projector_type", STRING, projector), ("clip.vision.image_size", U32, tile),
+            ("clip.vision.patch_size", U32, patch), ("clip.vision.embedding_length", U32, width), ("clip.vision.feed_forward_length", U32, ff),
+            ("clip.vision.block_count", U32, layers), ("clip.vision.attention.head_count", U32, heads), ("clip.vision.projection_dim", U32, out),
+            ("clip.vision.projector.scale_factor", U32, 2), ("clip.vision.attention.layer_norm_epsilon", FLOAT, 1e-5),
+            ("clip.vision.image_mean", ARRAY, (FLOAT, [0.5, 0.5, 0.5])), ("clip.vision.image_std", ARRAY, (FLOAT, [0.5, 0.5, 0.5]))]
+    tensors = [("v.patch_embd.weight", F32, [3 * patch * patch, width]), ("v.class_embd", F32, [width]),
+               ("v.position_embd.weight", F32, [width, (tile // patch) ** 2 + 1])]
+    tensors += [(f"v.{n}_ln.{p}", F32, [width]) for n in ("pre", "post") for p in ("weight", "bias")]
+    for i in range(layers):
+        b = f"v.blk.{i}."
+        tensors += [(b + f"{n}.{p}", F32, [width]) for n in ("ln1", ln2) for p in ("weight", "bias")]
+        for n, cols, rows in (*((f"attn_{x}", width, width) for x in ("q", "k", "v", "out")), ("ffn_up", width, ff), ("ffn_down", ff, width)):
+            tensors += [(b + n + ".weight", kind if cols % 32 == 0 else F16, [cols, rows]), (b + n + ".bias", F32, [rows])]
+    tensors += [("mm.model.mlp.1.weight", kind, [4 * width, 32]), ("mm.model.mlp.2.weight", kind, [32, 32]), ("mm.model.fc.weight", kind, [32, out])]
+    return gguf(3, keys, tensors)
+
+
+CONFIG = b"""{"model_type": "llama4", "text_config": {"hidden_size": 96}, "vision_config": {"hidden_size": 64, "num_hidden_layers": 3, "image_size": 56,
+"patch_size": 14, "num_attention_heads": 4, "intermediate_size": 256, "pixel_shuffle_ratio": 0.5, "norm_eps": 1e-05, "hidden_act": "gelu",
+"rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"}, "vision_feature_select_strategy": "default"}}"""
+
+
+def write_encoders():
+    out = pathlib.Path(__file__).resolve().parent / "corpus/vision"
+    out.mkdir(parents=True, exist_ok=True)
+    seeds = {"f32": encoder(F32, 1), "f16": encoder(F16, 2), "q8_0": encoder(Q8_0, 1), "misnamed": encoder(BF16, 1, ln2="attn_post_norm"),
+             "foreign": encoder(F16, 1, projector="mlp"), "config": CONFIG,
+             "both": CONFIG + b"\0" + b'{"max_patches": 4, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5], "resample": 2}'}
+    for name, data in seeds.items():
+        (out / name).write_bytes(data)
+        print(name, len(data))
+
+
+ADAM7 = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+
+
+def png(kind, depth, interlaced=0, size=(9, 7), palette=None, trns=None):
+    draw, (w, h) = random.Random(kind * 100 + depth), size
+    bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[kind]
+    rows = b""
+    for x0, y0, dx, dy in ADAM7 if interlaced else [(0, 0, 1, 1)]:
+        n = len(range(x0, w, dx))
+        for k in range(len(range(y0, h, dy)) if n else 0):
+            rows += bytes([k % 5]) + bytes(draw.randrange(256) for _ in range((n * bits + 7) // 8))
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+    out = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", w, h, depth, kind, 0, 0, interlaced))
+    out += chunk(b"PLTE", palette) if palette else b""
+    out += chunk(b"tRNS", trns) if trns else b""
+    return out + chunk(b"tEXt", b"Comment\0seed") + chunk(b"IDAT", zlib.compress(rows, 9)) + chunk(b"IEND", b"")
+
+
+def write_pictures():
+    here = pathlib.Path(__file__).resolve().parent
+    colours = bytes(i * 37 % 256 for i in range(768))
+    seeds = {"grey-1": png(0, 1), "grey-2-interlaced": png(0, 2, 1), "grey-16": png(0, 16), "grey-8-key": png(0, 8, trns=b"\0\5"), "rgb-8": png(2, 8),
+             "rgb-16-interlaced": png(2, 16, 1, trns=b"\0\1\0\2\0\3"), "palette-4": png(3, 4, palette=colours[:48], trns=b"\0\x80"),
+             "palette-8-interlaced": png(3, 8, 1, palette=colours), "grey-alpha": png(4, 8), "rgba-interlaced": png(6, 8, 1), "rgba-16": png(6, 16),
+             "one": png(2, 8, size=(1, 1))}
+    (here / "corpus/png").mkdir(parents=True, exist_ok=True)
+    for name, data in seeds.items():
+        (here / "corpus/png" / name).write_bytes(data)
+    (here / "corpus/jpeg").mkdir(parents=True, exist_ok=True)
+    for path in sorted((here / "../data/pictures").glob("*.jpg")):
+        data = path.read_bytes()
+        exif = b"\xff\xe1\0\x22Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0" if path.stem == "full" else b""
+        (here / "corpus/jpeg" / path.stem).write_bytes(data[:2] + exif + data[2:])
+    (here / "corpus/tiles").mkdir(parents=True, exist_ok=True)
+    for n, (w, h, tile, most) in enumerate([(1, 1, 56, 16), (99, 41, 32, 16), (640, 480, 56, 4), (3, 65535, 16, 64), (65535, 2, 7, 1), (300, 700, 64, 63)]):
+        (here / "corpus/tiles" / str(n)).write_bytes(struct.pack("<HHBB", w - 1, h - 1, tile - 1, most - 1) + bytes(range(0, 250, 7)))
+
+
 def main():
     write_base_files()
+    write_pictures()
     out = pathlib.Path(__file__).resolve().parent / "corpus/model"
     out.mkdir(parents=True, exist_ok=True)
     seeds = {
@@ -164,6 +247,7 @@ def main():
     for name, (data, options) in seeds.items():
         (out / name).write_bytes(data + bytes(options))
         print(name, len(data) + 4)
+    write_encoders()
 
 
 if __name__ == "__main__":
