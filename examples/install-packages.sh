@@ -24,6 +24,8 @@ have() {
     venv) python3 -c 'import ensurepip, venv' 2>/dev/null ;;
     abigail) command -v abidiff >/dev/null ;;
     host-libraries) pkg-config --exists openblas libpng libzstd 2>/dev/null ;;
+    png) pkg-config --exists libpng 2>/dev/null ;;
+    jpeg) pkg-config --exists libturbojpeg 2>/dev/null ;;
     rust) command -v cargo >/dev/null && command -v rustc >/dev/null ;;
     valgrind) command -v valgrind >/dev/null ;;
     numpy) python3 -c 'import numpy' 2>/dev/null ;;
@@ -41,12 +43,19 @@ package_name() {
     debian:abigail) echo abigail-tools ;;
     debian:host-libraries) echo libopenblas-dev libpng-dev libzstd-dev ;;
     debian:rust) echo cargo rustc ;;
+    debian:png) echo libpng-dev ;;
+    debian:jpeg) echo libturbojpeg0-dev ;;
     fedora:c++-compiler) echo gcc-c++ ;;
     fedora:abigail) echo libabigail ;;
     fedora:host-libraries) echo openblas-devel libpng-devel libzstd-devel ;;
     fedora:rust) echo cargo rust ;;
+    fedora:png) echo libpng-devel ;;
+    fedora:jpeg) echo turbojpeg-devel ;;
     arch:c++-compiler) echo gcc ;;
     arch:abigail) echo libabigail ;;
+    arch:png | brew:png) echo libpng ;;
+    arch:jpeg) echo libjpeg-turbo ;;
+    brew:jpeg) echo jpeg-turbo ;;
     arch:host-libraries) echo openblas libpng zstd ;;
     brew:c++-compiler | brew:venv) ;;
     brew:abigail) echo libabigail ;;

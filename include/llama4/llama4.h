@@ -130,6 +130,8 @@ typedef struct llama4_model_params {
     const char *vocabulary_path;  /* (nullable) a tokenizer.json, tokenizer.model or GGUF to take the vocabulary from */
     int32_t cpu_level;            /* LLAMA4_CPU_ value that caps the instruction set; 0: whatever this machine has */
     int32_t reserved;             /* 0 */
+    const char *vision_path;      /* (since 1.1) (nullable) the picture encoder: a GGUF file of its own ("mmproj"), or a Hugging
+                                     Face directory. A model that is itself such a directory brings its own */
 } llama4_model_params;
 
 /** LLAMA4_MODEL_: (flags): of llama4_model_params. */
@@ -236,6 +238,77 @@ LLAMA4_API llama4_status llama4_detokenizer_push(llama4_detokenizer *detokenizer
 LLAMA4_API llama4_status llama4_detokenizer_finish(llama4_detokenizer *detokenizer, const char **text, size_t *length,
                                                    llama4_error *error);
 
+/* ---- Pictures ---------------------------------------------------------------------------------------------------- */
+
+/** llama4_image: (since 1.1): a picture: immutable, counted, and usable by any number of threads and models at once. */
+typedef struct llama4_image llama4_image;
+
+/** llama4_embeddings: (since 1.1): what a model makes of a picture: rows of numbers that stand in a prompt like tokens.
+ * Immutable, counted, and usable by any number of threads at once. */
+typedef struct llama4_embeddings llama4_embeddings;
+
+/** llama4_image_params: (since 1.1): limits on what is read, and into how many tiles it may be cut. */
+typedef struct llama4_image_params {
+    uint32_t struct_size;         /* sizeof(llama4_image_params) */
+    uint32_t flags;               /* LLAMA4_IMAGE_ values, or 0 */
+    llama4_allocate_fn allocate;  /* (nullable) both or neither. Decoding JPEG takes memory from the C library besides, because
+                                     TurboJPEG offers nothing else */
+    llama4_release_fn release;    /* (nullable) */
+    void *allocator_user;
+    int64_t max_pixels;           /* a picture with more is refused; 0: 134217728 */
+    int64_t max_bytes;            /* a file with more is refused; 0: 268435456 */
+    int32_t max_tiles;            /* 1 .. 64: tiles at most, besides the one that shows the whole picture; 0: as the model has it,
+                                     which is 16 for Meta's. A frame of a video has 1 */
+    int32_t reserved;             /* 0 */
+} llama4_image_params;
+
+/** LLAMA4_IMAGE_: (flags): of llama4_image_params. */
+#define LLAMA4_IMAGE_AS_STORED 1u /* do not turn a JPEG upright: the reference takes no notice of Exif's orientation */
+
+/** llama4_image_params_init: (since 1.1): fills the defaults. @params: (out). */
+LLAMA4_API llama4_status llama4_image_params_init(llama4_image_params *params, size_t size);
+
+/** llama4_image_open: (since 1.1): reads a PNG or JPEG file, told apart by its content. Of 16 bits a colour, 8 count;
+ * what is transparent lies over white; grey, palettes and CMYK become RGB. A damaged file is refused as a whole.
+ * @params: (nullable).
+ * @image: (out) (transfer full): release with llama4_image_release. */
+LLAMA4_API llama4_status llama4_image_open(const char *path, const llama4_image_params *params, llama4_image **image,
+                                           llama4_error *error);
+
+/** llama4_image_open_memory: (since 1.1): the same from the bytes of a file.
+ * @data: (array length=size): no longer needed when the call returns.
+ * @params: (nullable).
+ * @image: (out) (transfer full): release with llama4_image_release. */
+LLAMA4_API llama4_status llama4_image_open_memory(const void *data, size_t size, const llama4_image_params *params,
+                                                  llama4_image **image, llama4_error *error);
+
+/** llama4_image_create: (since 1.1): a picture from pixels, row after row from the top, copied.
+ * @pixels: (array length=size): 8 bits a channel.
+ * @stride: bytes from one row to the next; 0: rows follow each other.
+ * @channels: 1 (grey), 3 (RGB) or 4 (RGBA, laid over white).
+ * @params: (nullable).
+ * @image: (out) (transfer full): release with llama4_image_release. */
+LLAMA4_API llama4_status llama4_image_create(const void *pixels, size_t size, int32_t width, int32_t height, size_t stride,
+                                             int32_t channels, const llama4_image_params *params, llama4_image **image,
+                                             llama4_error *error);
+
+/** llama4_image_create_tiles: (since 1.1): a picture that the program has cut up and normalised itself, copied.
+ * @tiles: (array length=n): float32 [tiles][3][@tile_size][@tile_size], row after row of the grid; if there are several, the
+ * whole picture behind them.
+ * @columns: of the grid.
+ * @rows: of the grid; @columns * @rows is 1 .. 64.
+ * @params: (nullable): hooks are used, the rest ignored.
+ * @image: (out) (transfer full): release with llama4_image_release. */
+LLAMA4_API llama4_status llama4_image_create_tiles(const float *tiles, size_t n, int32_t columns, int32_t rows,
+                                                   int32_t tile_size, const llama4_image_params *params,
+                                                   llama4_image **image, llama4_error *error);
+
+/** llama4_image_ref: (since 1.1): one more owner. Returns: (transfer full): @image. */
+LLAMA4_API llama4_image *llama4_image_ref(llama4_image *image);
+
+/** llama4_image_release: (since 1.1): one owner less. @image: (nullable) (transfer full). */
+LLAMA4_API void llama4_image_release(llama4_image *image);
+
 /* ---- Chat format ------------------------------------------------------------------------------------------------ */
 
 /** llama4_tool_call: one function call inside an assistant's message. */
@@ -245,6 +318,21 @@ typedef struct llama4_tool_call {
     const char *name;          /* NUL-terminated UTF-8 */
     const char *arguments;     /* NUL-terminated JSON object; spacing is normalised */
 } llama4_tool_call;
+
+/** llama4_part: (since 1.1): one piece of a message: one of text, image and embeddings. */
+typedef struct llama4_part {
+    uint32_t struct_size;                /* sizeof(llama4_part) */
+    uint32_t flags;                      /* LLAMA4_PART_ values, or 0 */
+    const char *text;                    /* (nullable) UTF-8 */
+    uint64_t text_length;                /* bytes; 0: text is NUL-terminated */
+    const llama4_image *image;           /* (nullable) */
+    const llama4_embeddings *embeddings; /* (nullable) a picture that was encoded before */
+    double seconds;                      /* of a frame, from the video's beginning: 0 .. 1e9 */
+} llama4_part;
+
+/** LLAMA4_PART_: (flags): of llama4_part. */
+#define LLAMA4_PART_FRAME 1u /* a picture that is a frame of a video: its time, such as "[1:23.4] ", stands before it, and
+                                an image is cut into one tile */
 
 /** LLAMA4_MESSAGE_: (flags): of llama4_message. */
 #define LLAMA4_MESSAGE_EOM 1u /* end an assistant's message with eom instead of eot: more of the same turn follows */
@@ -260,6 +348,10 @@ typedef struct llama4_message {
                                             message */
     uint64_t n_tool_calls;               /* how many */
     uint64_t tool_call_stride;           /* sizeof(llama4_tool_call) when n_tool_calls is not 0 */
+    const llama4_part *parts;            /* (since 1.1) (nullable) (array length=n_parts stride=part_stride) text and pictures in
+                                            their order, in place of content, which is then NULL */
+    uint64_t n_parts;                    /* (since 1.1) how many */
+    uint64_t part_stride;                /* (since 1.1) sizeof(llama4_part) when n_parts is not 0 */
 } llama4_message;
 
 /** LLAMA4_CHAT_: (flags): of llama4_chat_tokenize. */
@@ -268,7 +360,9 @@ typedef struct llama4_message {
 
 /** llama4_chat_tokenize: token ids of a conversation up to and including the header of the assistant's answer, by Meta's
  * rules: role, separator and content are encoded apart, and content never yields special tokens. Messages end with
- * eot; tool results, and assistant messages with tool calls, end with eom.
+ * eot; tool results, and assistant messages with tool calls, end with eom. Where a picture stands, its tiles' <|patch|> ids hold
+ * the place of its embeddings. How many those are, the vocabulary knows from its model; one opened alone takes Meta's
+ * tiles of 336 x 336 pixels and 144 embeddings.
  * @messages: (array length=n_messages stride=stride): @stride is sizeof(llama4_message) of the caller's header.
  * @tokens: (out) (array length=capacity): ids.
  * @count: (out): ids needed. */
@@ -346,6 +440,15 @@ typedef struct llama4_model_info {
     char format[32];                    /* such as "GGUF v3" or "safetensors" */
     char name[96];                      /* as the file gives it, or "" */
     char type[32];                      /* the type that most weight bytes have, such as "Q8_0" */
+    int32_t vision_layers;              /* (since 1.1) blocks of the picture encoder; 0: there is none */
+    int32_t vision_width;               /* (since 1.1) width of its residual stream */
+    int32_t vision_heads;               /* (since 1.1) its attention heads */
+    int32_t vision_feed_forward_length; /* (since 1.1) its hidden width */
+    int32_t tile_size;                  /* (since 1.1) pixels along a tile's side */
+    int32_t patch_size;                 /* (since 1.1) pixels along the side of what becomes one token of the encoder */
+    int32_t tile_tokens;                /* (since 1.1) embeddings that a tile becomes */
+    int32_t max_tiles;                  /* (since 1.1) tiles of a picture, besides the one that shows the whole */
+    int64_t vision_parameters;          /* (since 1.1) of the picture encoder */
 } llama4_model_info;
 
 /** llama4_model_get_info: what kind of model it is. @info: (out): struct_size set by the caller. */
@@ -480,6 +583,68 @@ typedef struct llama4_context_info {
 LLAMA4_API llama4_status llama4_context_get_info(const llama4_context *context, llama4_context_info *info,
                                                  llama4_error *error);
 
+/** llama4_context_decode_embeddings: (since 1.1): llama4_context_decode, with rows of embeddings among the tokens: each item whose
+ * token is -1, or the vocabulary's <|patch|>, takes the next row.
+ * @items: (array length=n_items stride=stride): @stride is sizeof(llama4_batch_item) of the caller's header.
+ * @embeddings: (array length=n): float32, as many rows of llama4_model_info.embedding_length as items take. */
+LLAMA4_API llama4_status llama4_context_decode_embeddings(llama4_context *context, const llama4_batch_item *items,
+                                                          size_t n_items, size_t stride, const float *embeddings, size_t n,
+                                                          llama4_error *error);
+
+/* ---- Pictures to embeddings -------------------------------------------------------------------------------------- */
+
+/** llama4_image_info: (since 1.1): how a model sees a picture. The caller sets struct_size. */
+typedef struct llama4_image_info {
+    uint32_t struct_size; /* sizeof(llama4_image_info) */
+    int32_t width;        /* pixels; 0 for llama4_image_create_tiles */
+    int32_t height;       /* pixels, likewise */
+    int32_t columns;      /* tiles of the grid */
+    int32_t rows;         /* tiles of the grid */
+    int32_t tiles;        /* in all: several have one behind them that shows the whole picture */
+    int32_t embeddings;   /* rows that it becomes */
+    int32_t tokens;       /* ids that it takes in a prompt: embeddings, and what stands around them */
+} llama4_image_info;
+
+/** llama4_image_get_info: (since 1.1): a picture's size and tiles.
+ * @model: (nullable): whose tiles; NULL: Meta's, of 336 x 336 pixels and 144 embeddings.
+ * @info: (out): struct_size set by the caller. */
+LLAMA4_API llama4_status llama4_image_get_info(const llama4_image *image, const llama4_model *model, llama4_image_info *info,
+                                               llama4_error *error);
+
+/** llama4_image_encode: (since 1.1): computes a picture's embeddings with the threads of @context, whose sequences stay as they
+ * are. Each tile is a few seconds' work for a large model; llama4_context_params.progress and llama4_context_cancel
+ * work here too. The result can be used any number of times, with any context of the model.
+ * @embeddings: (out) (transfer full): release with llama4_embeddings_release. */
+LLAMA4_API llama4_status llama4_image_encode(llama4_context *context, const llama4_image *image,
+                                             llama4_embeddings **embeddings, llama4_error *error);
+
+/** llama4_embeddings_create: (since 1.1): embeddings that the program has from elsewhere, copied.
+ * @model: gives its allocator, and is held until the embeddings are released.
+ * @numbers: (array length=n): float32, tile after tile, row after row of the grid; if there are several, those of the whole
+ * picture behind them. All tiles have the same number of rows, each llama4_model_info.embedding_length wide.
+ * @columns: of the grid.
+ * @rows: of the grid; @columns * @rows is 1 .. 64.
+ * @embeddings: (out) (transfer full): release with llama4_embeddings_release. */
+LLAMA4_API llama4_status llama4_embeddings_create(llama4_model *model, const float *numbers, size_t n, int32_t columns,
+                                                  int32_t rows, llama4_embeddings **embeddings, llama4_error *error);
+
+/** llama4_embeddings_ref: (since 1.1): one more owner. Returns: (transfer full): @embeddings. */
+LLAMA4_API llama4_embeddings *llama4_embeddings_ref(llama4_embeddings *embeddings);
+
+/** llama4_embeddings_release: (since 1.1): one owner less. @embeddings: (nullable) (transfer full). */
+LLAMA4_API void llama4_embeddings_release(llama4_embeddings *embeddings);
+
+/** llama4_embeddings_get_info: (since 1.1): as for a picture; width and height are 0.
+ * @info: (out): struct_size set by the caller. */
+LLAMA4_API llama4_status llama4_embeddings_get_info(const llama4_embeddings *embeddings, llama4_image_info *info,
+                                                    llama4_error *error);
+
+/** llama4_embeddings_data: (since 1.1): the numbers, in the order of llama4_embeddings_create.
+ * @numbers: (out) (transfer none) (array length=count): float32, valid as long as @embeddings.
+ * @count: (out): numbers. */
+LLAMA4_API llama4_status llama4_embeddings_data(const llama4_embeddings *embeddings, const float **numbers, size_t *count,
+                                                llama4_error *error);
+
 /* ---- Samplers: logits to the next token --------------------------------------------------------------------------- */
 
 /** llama4_sampler: a chain of steps, applied in the order in which they were added. An empty chain, or one that ends
@@ -538,6 +703,9 @@ typedef struct llama4_generate_params {
     uint32_t flags;           /* LLAMA4_GENERATE_ values, or 0 */
     int64_t max_tokens;       /* 0: until a stop token comes or the context is full */
     llama4_sampler *sampler;  /* (nullable) NULL: greedy */
+    const float *embeddings;  /* (since 1.1) (nullable) (array length=n_embeddings) of the prompt, as for
+                                 llama4_context_decode_embeddings */
+    uint64_t n_embeddings;    /* (since 1.1) numbers */
 } llama4_generate_params;
 
 /** LLAMA4_STOPPED_: (values): why a generation ended. */
@@ -571,7 +739,7 @@ LLAMA4_API llama4_status llama4_context_generate(llama4_context *context, int32_
                                                  llama4_error *error);
 
 /** llama4_context_chat: llama4_chat_tokenize of a whole conversation, then llama4_context_generate, on a sequence that is
- * emptied first.
+ * emptied first. Images among the messages are encoded before that; progress counts both.
  * @messages: (array length=n_messages stride=stride): @stride is sizeof(llama4_message) of the caller's header.
  * @params: (nullable). @on_text: (nullable). @result: (out) (nullable): written on success only. */
 LLAMA4_API llama4_status llama4_context_chat(llama4_context *context, int32_t sequence, const llama4_message *messages,
@@ -602,6 +770,7 @@ typedef struct llama4_convert_params {
 
 /** LLAMA4_CONVERT_: (flags): bits for the flags of llama4_convert_params (since 1.1). */
 #define LLAMA4_CONVERT_SEARCH 1u /* search for the scales that lose least also where a type has a plain rule, q4_0 */
+#define LLAMA4_CONVERT_VISION 2u /* write the picture encoder, as an "mmproj" file, in place of the text part */
 
 /** llama4_convert_params_init: fills the defaults: every tensor keeps its type. @params: (out). */
 LLAMA4_API llama4_status llama4_convert_params_init(llama4_convert_params *params, size_t size);

@@ -67,6 +67,7 @@ llama4_status llama4_context_create(llama4_model *model, const llama4_context_pa
     setup.weights = &model->weights;
     setup.model = model;
     setup.cpu_level = model->cpu_level;
+    setup.patch_token = model->vocab ? l4_vocab_well_known(model->vocab)->patch : -1;
     status = l4_context_create(&setup, context, error);
     if (status == LLAMA4_OK)
         l4_model_ref(model);
@@ -95,7 +96,19 @@ llama4_status llama4_context_decode(llama4_context *context, const llama4_batch_
         return l4_fail(error, LLAMA4_ERR_ARGUMENT, "n_items is 0");
     if (stride > 4096)
         return l4_fail(error, LLAMA4_ERR_ARGUMENT, "stride %zu is no size of a llama4_batch_item", stride);
-    return l4_context_decode(context, items, n_items, stride, error);
+    return l4_context_decode(context, items, n_items, stride, NULL, 0, error);
+}
+
+llama4_status llama4_context_decode_embeddings(llama4_context *context, const llama4_batch_item *items, size_t n_items, size_t stride,
+                                               const float *embeddings, size_t n, llama4_error *error)
+{
+    if (!context || !items || !embeddings)
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "%s is NULL", !context ? "context" : !items ? "items" : "embeddings");
+    if (!n_items)
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "n_items is 0");
+    if (stride > 4096)
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "stride %zu is no size of a llama4_batch_item", stride);
+    return l4_context_decode(context, items, n_items, stride, embeddings, n, error);
 }
 
 llama4_status llama4_context_logits(const llama4_context *context, size_t item, const float **logits, size_t *count, llama4_error *error)

@@ -1,6 +1,8 @@
-/* llama4_context_generate and llama4_context_chat: argument checks, then flow/generate.c. */
+/* llama4_context_generate and llama4_context_chat: argument checks, then flow/generate.c and flow/chat.c. */
+#include <stddef.h>
+
+#include "flow/chat.h"
 #include "flow/generate.h"
-#include "flow/model.h"
 
 /* Checks what both calls have in common; *full is a complete copy of the caller's params. */
 static llama4_status check(const llama4_context *context, int32_t sequence, const llama4_generate_params *params,
@@ -10,9 +12,14 @@ static llama4_status check(const llama4_context *context, int32_t sequence, cons
         return l4_fail(error, LLAMA4_ERR_ARGUMENT, "context is NULL");
     if (l4_context_sequence_length(context, sequence) < 0)
         return l4_fail(error, LLAMA4_ERR_ARGUMENT, "sequence %d does not exist in this context", (int)sequence);
-    llama4_status status = l4_read_struct(full, params, sizeof *full, sizeof *full, "llama4_generate_params", error);
+    const size_t first = offsetof(llama4_generate_params, embeddings);
+    llama4_status status = l4_read_struct(full, params, first, sizeof *full, "llama4_generate_params", error);
     if (status)
         return status;
+    if (!full->embeddings && full->n_embeddings)
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "llama4_generate_params: embeddings is NULL, but n_embeddings is not 0");
+    if (full->n_embeddings > SIZE_MAX / sizeof(float))
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "llama4_generate_params: n_embeddings is out of range");
     if (full->flags & ~(LLAMA4_GENERATE_IGNORE_STOP | LLAMA4_GENERATE_SPECIAL_TEXT))
         return l4_fail(error, LLAMA4_ERR_UNSUPPORTED, "llama4_generate_params: flags 0x%x are unknown", (unsigned)full->flags);
     if (full->max_tokens < 0)
@@ -57,22 +64,16 @@ llama4_status llama4_context_chat(llama4_context *context, int32_t sequence, con
     llama4_status status = check(context, sequence, params, result, &full, error);
     if (status)
         return status;
-    const llama4_model *model = l4_context_model(context);
+    llama4_model *model = l4_context_model(context);
     if (!model->vocab)
         return l4_fail(error, LLAMA4_ERR_NO_VOCABULARY, "the model has no vocabulary: a chat needs one");
-    /* Asked for twice through the public function, which checks every message: first the number of ids, then the ids. */
-    size_t count = 0;
-    int32_t *prompt = NULL;
-    status = llama4_chat_tokenize(model->vocab, messages, n_messages, stride, 0, NULL, 0, &count, error);
-    if (status == LLAMA4_OK)
-        status = l4_alloc(&model->allocator, count, sizeof *prompt, "the prompt", &prompt, error);
-    if (status)
-        return status;
-    status = llama4_chat_tokenize(model->vocab, messages, n_messages, stride, 0, prompt, count, &count, error);
-    if (status == LLAMA4_OK)
-        status = l4_context_truncate(context, sequence, 0, error);
-    if (status == LLAMA4_OK)
-        status = run(context, sequence, prompt, count, &full, on_text, user, result, error);
-    l4_free(&model->allocator, prompt);
+    if (!messages && n_messages)
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "messages is NULL");
+    if (full.embeddings)
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "llama4_generate_params: embeddings of a chat are parts of its messages");
+    llama4_generate_result answer = {.struct_size = sizeof answer};
+    status = l4_chat(context, model, sequence, messages, n_messages, stride, &full, on_text, user, &answer, error);
+    if (status == LLAMA4_OK && result)
+        status = l4_write_struct(result, &answer, sizeof answer, sizeof answer, "llama4_generate_result", error);
     return status;
 }

@@ -8,7 +8,7 @@
 
 llama4_status llama4_model_params_init(llama4_model_params *params, size_t size)
 {
-    if (!params || size < sizeof *params || size > UINT32_MAX)
+    if (!params || size < offsetof(llama4_model_params, vision_path) || size > UINT32_MAX)
         return LLAMA4_ERR_ARGUMENT;
     memset(params, 0, size);
     params->struct_size = (uint32_t)size;
@@ -18,7 +18,7 @@ llama4_status llama4_model_params_init(llama4_model_params *params, size_t size)
 static llama4_status open_source(const l4_source *source, const llama4_model_params *params, llama4_model **model, llama4_error *error)
 {
     llama4_model_params p;
-    llama4_status status = l4_read_struct(&p, params, sizeof p, sizeof p, "llama4_model_params", error);
+    llama4_status status = l4_read_struct(&p, params, offsetof(llama4_model_params, vision_path), sizeof p, "llama4_model_params", error);
     if (status)
         return status;
     if (!model)
@@ -80,7 +80,7 @@ llama4_status llama4_model_get_info(const llama4_model *model, llama4_model_info
     if (!model)
         return l4_fail(error, LLAMA4_ERR_ARGUMENT, "model is NULL");
     l4_model_describe(model, &full);
-    return l4_write_struct(info, &full, sizeof full, sizeof full, "llama4_model_info", error);
+    return l4_write_struct(info, &full, offsetof(llama4_model_info, vision_layers), sizeof full, "llama4_model_info", error);
 }
 
 llama4_status llama4_model_get_tensor(const llama4_model *model, int32_t index, llama4_tensor_info *info, llama4_error *error)

@@ -24,7 +24,7 @@ llama4_status llama4_vocab_open(const char *path, const llama4_model_params *par
         return missing(error, "path");
     if (!vocab)
         return missing(error, "vocab");
-    llama4_status status = l4_read_struct(&p, params, sizeof p, sizeof p, "llama4_model_params", error);
+    llama4_status status = l4_read_struct(&p, params, offsetof(llama4_model_params, vision_path), sizeof p, "llama4_model_params", error);
     if (status == LLAMA4_OK)
         status = l4_allocator_init(&a, p.allocate, p.release, p.allocator_user, error);
     if (status)

@@ -70,6 +70,20 @@ static float rope_factor(const llama4_model *m)
     return most;
 }
 
+static void describe_vision(const llama4_model *m, llama4_model_info *info)
+{
+    const l4_vision_config *c = &m->vision.config;
+    info->vision_layers = (int32_t)c->layers;
+    info->vision_width = (int32_t)c->width;
+    info->vision_heads = (int32_t)c->heads;
+    info->vision_feed_forward_length = (int32_t)c->ff;
+    info->tile_size = (int32_t)c->tile;
+    info->patch_size = (int32_t)c->patch;
+    info->tile_tokens = (int32_t)l4_vision_tokens(c);
+    info->max_tiles = (int32_t)c->max_tiles;
+    info->vision_parameters = (int64_t)l4_vision_parameters(m->vision.archive ? m->vision.archive : m->archive);
+}
+
 void l4_model_describe(const llama4_model *m, llama4_model_info *info)
 {
     const l4_config *c = &m->config;
@@ -106,7 +120,9 @@ void l4_model_describe(const llama4_model *m, llama4_model_info *info)
     info->temperature_length = (int32_t)c->temperature_length;
     info->norm_epsilon = c->norm_epsilon;
     memcpy(info->format, m->format, sizeof info->format);
-    memcpy(info->name, c->name, sizeof info->name);
+    memcpy(info->name, c->layers ? c->name : m->vision.config.name, sizeof info->name);
     const char *type = main_type(m->archive);
     memcpy(info->type, type, strlen(type) < sizeof info->type ? strlen(type) : 0);
+    if (m->vision.present)
+        describe_vision(m, info);
 }

@@ -25,7 +25,7 @@ static llama4_status decode_prompt(const loop *l, const l4_allocator *a, const i
         return status;
     for (size_t i = 0; i < n; i++)
         items[i] = (llama4_batch_item){.token = prompt[i], .sequence = l->sequence, .position = -1, .logits = i + 1 == n};
-    status = l4_context_decode(l->context, items, n, sizeof *items, error);
+    status = l4_context_decode(l->context, items, n, sizeof *items, l->params->embeddings, (size_t)l->params->n_embeddings, error);
     l4_free(a, items);
     return status;
 }
@@ -33,7 +33,7 @@ static llama4_status decode_prompt(const loop *l, const l4_allocator *a, const i
 static llama4_status decode_token(const loop *l, int32_t token, llama4_error *error)
 {
     llama4_batch_item item = {.token = token, .sequence = l->sequence, .position = -1, .logits = 1};
-    return l4_context_decode(l->context, &item, 1, sizeof item, error);
+    return l4_context_decode(l->context, &item, 1, sizeof item, NULL, 0, error);
 }
 
 /* Draws a token from the logits of item `item` of the last decode and finds its text. */

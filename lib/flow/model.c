@@ -39,6 +39,12 @@ static llama4_status open_gguf(opening *o, const l4_source *source, llama4_error
         return status;
     m->archive = l4_gguf_archive(m->gguf);
     snprintf(m->format, sizeof m->format, "GGUF v%u", (unsigned)l4_gguf_version(m->gguf));
+    if (l4_vision_is_gguf(m->gguf)) { /* may be looked at, without a text model */
+        if (!m->header_only)
+            return l4_fail(error, LLAMA4_ERR_UNSUPPORTED, "%s is a picture encoder: open a text model, with this file as its vision_path", o->name);
+        m->vision.present = 1;
+        return l4_vision_config_from_gguf(m->gguf, &m->vision.config, error);
+    }
     m->has_vocabulary = l4_gguf_find(m->gguf, "tokenizer.ggml.tokens") != NULL;
     return l4_config_from_gguf(m->gguf, &m->log, &m->config, error);
 }
@@ -101,6 +107,27 @@ static llama4_status read_vocabulary(opening *o, const char *path, llama4_error 
     return l4_vocab_pad(m->vocab, (int32_t)m->config.vocab, error);
 }
 
+/* The picture encoder: from a file of its own, or from the directory that the model was opened from. */
+static llama4_status add_vision(opening *o, const char *directory, llama4_error *error)
+{
+    llama4_model *m = o->m;
+    llama4_status status = LLAMA4_OK;
+    if (o->params->vision_path)
+        status = l4_vision_part_open(&m->allocator, o->params->vision_path, !m->header_only, &m->vision, error);
+    else if (directory && l4_vision_in_archive(m->archive))
+        status = l4_vision_part_of(&m->allocator, directory, m->archive, !m->header_only, &m->vision, error);
+    if (status || !m->vision.present || !m->config.layers)
+        return status;
+    if (m->vision.config.embedding != m->config.width)
+        return l4_fail(error, LLAMA4_ERR_FORMAT, "%s: the picture encoder's embeddings are %u wide, the model takes %u: they do not belong together",
+                       o->params->vision_path ? o->params->vision_path : o->name, (unsigned)m->vision.config.embedding, (unsigned)m->config.width);
+    if (m->vocab) {
+        const l4_vision_config *c = &m->vision.config;
+        l4_vocab_set_image_shape(m->vocab, (l4_image_shape){c->tile, l4_vision_tokens(c), c->max_tiles});
+    }
+    return LLAMA4_OK;
+}
+
 /* Lets the system read ahead, slice by slice, unless the files would push everything else out of memory. */
 static llama4_status prefetch(opening *o, llama4_error *error)
 {
@@ -128,6 +155,7 @@ static void destroy(llama4_model *m)
     if (m->vocab)
         l4_vocab_release(m->vocab);
     l4_weights_clear(&m->weights);
+    l4_vision_part_close(&m->vision);
     l4_gguf_close(m->gguf);
     if (m->archive == &m->safetensors)
         l4_archive_clear(&m->safetensors);
@@ -154,6 +182,8 @@ static llama4_status fill(opening *o, const l4_source *source, llama4_error *err
         if (status == LLAMA4_OK && !source->as_stored)
             status = l4_weights_pack(&m->weights, m->archive, o->params->progress, o->params->progress_user, 0.3f, error);
     }
+    if (status == LLAMA4_OK)
+        status = add_vision(o, directory ? source->path : NULL, error);
     return status ? status : report(o, 1.0f, error);
 }
 

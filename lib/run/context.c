@@ -16,6 +16,8 @@ struct llama4_context {
     llama4_context_params params;
     l4_kv kv;
     l4_forward forward;
+    int32_t patch_token;   /* takes an embedding, if there are any; -1: only -1 does */
+    double progress_start, progress_share; /* the part of a longer work that decodes are */
     l4_token *batch;       /* [batch_size] sorted by sequence */
     l4_token *items;       /* the caller's batch */
     size_t n_items, items_capacity;
@@ -67,6 +69,8 @@ llama4_status l4_context_create(const l4_context_setup *setup, llama4_context **
     c->weights = setup->weights;
     c->model = setup->model;
     c->params = setup->params;
+    c->patch_token = setup->patch_token;
+    c->progress_share = 1;
     l4_kernels_init(&c->kernels, l4_cpu_level(setup->cpu_level));
     status = prepare(c, error);
     if (status)
@@ -94,12 +98,17 @@ llama4_model *l4_context_model(const llama4_context *c)
     return c->model;
 }
 
-/* Copies the caller's items and checks them: ids, sequences, positions, room. Returns the number of logits wanted in *wanted. */
-static llama4_status take_items(llama4_context *c, const llama4_batch_item *items, size_t n, size_t stride, size_t *wanted, llama4_error *error)
+/* Copies the caller's items and checks them: ids, sequences, positions, room, and that they take all the embeddings. Returns the number of logits
+ * wanted in *wanted. */
+static llama4_status take_items(llama4_context *c, const llama4_batch_item *items, size_t n, size_t stride, const float *embeddings,
+                                size_t n_numbers, size_t *wanted, llama4_error *error)
 {
     const l4_config *config = &c->weights->config;
     llama4_status status = l4_grow(&c->allocator, &c->items, &c->items_capacity, 0, n, sizeof *c->items, "a batch", error);
+    size_t rows = 0;
     *wanted = 0;
+    if (n_numbers % config->width)
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "%zu numbers are no rows of embeddings, %u wide", n_numbers, (unsigned)config->width);
     for (size_t i = 0; i < n && status == LLAMA4_OK; i++) {
         const char *source = (const char *)items + i * stride;
         llama4_batch_item item;
@@ -107,6 +116,12 @@ static llama4_status take_items(llama4_context *c, const llama4_batch_item *item
         if (status)
             return status;
         memcpy(&item, source, sizeof item);
+        const float *row = NULL;
+        if (embeddings && (item.token == -1 || item.token == c->patch_token)) {
+            row = rows < n_numbers / config->width ? embeddings + rows * config->width : NULL;
+            rows++;
+            item.token = 0;
+        }
         if (item.token < 0 || (uint32_t)item.token >= config->vocab)
             return l4_fail(error, LLAMA4_ERR_ARGUMENT, "item %zu: token %d is not in 0 .. %u", i, (int)item.token, (unsigned)config->vocab - 1);
         if (item.sequence < 0 || item.sequence >= c->params.sequences)
@@ -124,8 +139,10 @@ static llama4_status take_items(llama4_context *c, const llama4_batch_item *item
         if (s->planned >= (uint64_t)c->params.context_length)
             return l4_fail(error, LLAMA4_ERR_CONTEXT_FULL, "sequence %d is full: the context holds %lld positions", (int)item.sequence,
                            (long long)c->params.context_length);
-        c->items[i] = (l4_token){item.token, item.sequence, s->planned++, i, item.logits ? (int64_t)(*wanted)++ : -1};
+        c->items[i] = (l4_token){item.token, item.sequence, s->planned++, i, row, item.logits ? (int64_t)(*wanted)++ : -1};
     }
+    if (status == LLAMA4_OK && rows != n_numbers / config->width)
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "%zu items take embeddings, but there are %zu rows", rows, n_numbers / config->width);
     return status;
 }
 
@@ -175,8 +192,8 @@ static llama4_status run_batch(llama4_context *c, size_t first, size_t count, si
     c->forward.exec.quantized = c->forward.buffers.quantized;
     c->forward.exec.first_block = c->forward.buffers.first_block;
     c->forward.progress = n > 1 ? c->params.progress : NULL;
-    c->forward.progress_start = (double)first / (double)n;
-    c->forward.progress_share = (double)count / (double)n;
+    c->forward.progress_start = c->progress_start + c->progress_share * (double)first / (double)n;
+    c->forward.progress_share = c->progress_share * (double)count / (double)n;
     status = l4_forward_run(&c->forward, c->batch, count, error);
     if (status)
         return status;
@@ -190,12 +207,13 @@ static llama4_status run_batch(llama4_context *c, size_t first, size_t count, si
     return LLAMA4_OK;
 }
 
-llama4_status l4_context_decode(llama4_context *c, const llama4_batch_item *items, size_t n, size_t stride, llama4_error *error)
+llama4_status l4_context_decode(llama4_context *c, const llama4_batch_item *items, size_t n, size_t stride, const float *embeddings,
+                                size_t n_numbers, llama4_error *error)
 {
     size_t wanted, done = 0;
     c->n_items = 0;
     c->stamp++;
-    llama4_status status = take_items(c, items, n, stride, &wanted, error);
+    llama4_status status = take_items(c, items, n, stride, embeddings, n_numbers, &wanted, error);
     if (status == LLAMA4_OK && wanted > SIZE_MAX / sizeof(float) / c->weights->config.vocab)
         status = l4_fail(error, LLAMA4_ERR_MEMORY, "out of memory: logits of %zu tokens", wanted);
     if (status == LLAMA4_OK)
@@ -236,6 +254,17 @@ llama4_status l4_context_logits(const llama4_context *c, size_t item, const floa
 void l4_context_cancel(llama4_context *c)
 {
     atomic_store(&c->cancel, 1);
+}
+
+l4_context_tools l4_context_borrow(llama4_context *c)
+{
+    return (l4_context_tools){&c->kernels, c->pool, &c->cancel, c->params.progress, c->params.progress_user};
+}
+
+void l4_context_share_progress(llama4_context *c, double start, double share)
+{
+    c->progress_start = start;
+    c->progress_share = share;
 }
 
 int64_t l4_context_length(const llama4_context *c)

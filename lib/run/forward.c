@@ -23,7 +23,10 @@ static void embed_task(void *argument, size_t begin, size_t end, int worker)
     (void)worker;
     for (size_t t = begin; t < end; t++) {
         const l4_token *token = &j->tokens[t];
-        f->exec.kernels->decode[w->embedding.type](w->embedding.data + (size_t)token->id * w->embedding.stride, c->width, f->buffers.x + t * c->width);
+        if (token->embedding)
+            memcpy(f->buffers.x + t * c->width, token->embedding, c->width * sizeof(float));
+        else
+            f->exec.kernels->decode[w->embedding.type](w->embedding.data + (size_t)token->id * w->embedding.stride, c->width, f->buffers.x + t * c->width);
         l4_rope_angles(token->position, w->rope_freq, half, f->buffers.cosine + t * half, f->buffers.sine + t * half);
         f->buffers.temperature[t] = c->temperature_scale != 0 ? l4_attention_temperature(token->position, c->temperature_scale, c->temperature_length) : 1.0f;
     }

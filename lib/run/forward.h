@@ -14,6 +14,7 @@ typedef struct l4_token {
     int32_t sequence;
     uint64_t position;
     size_t item;   /* index in the caller's batch */
+    const float *embedding; /* [width]: stands in for the id's row of the embedding; or NULL */
     int64_t row;   /* of the logits; -1: not wanted */
 } l4_token;
 

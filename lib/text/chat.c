@@ -1,5 +1,7 @@
 /* The chat format: messages come in, token ids go out. Role, separator and content are encoded apart, as in Meta's code, so that
  * neither a content that begins with a newline nor one that spells a special token changes the structure. */
+#include <stdio.h>
+
 #include "base/utf8.h"
 #include "format/json.h"
 #include "text/vocab_internal.h"
@@ -129,11 +131,14 @@ static llama4_status put_arguments(buffer *b, const char *text, llama4_error *er
 typedef struct place {
     size_t message;
     size_t call; /* SIZE_MAX: none */
+    size_t part; /* SIZE_MAX: none */
 } place;
 
 /* Passes on a failure of the layers below, with the place in front. */
 static llama4_status fail_in(const place *p, llama4_status status, const llama4_error *inner, llama4_error *error)
 {
+    if (p->part != SIZE_MAX)
+        return l4_fail(error, status, "message %zu, part %zu: %s", p->message, p->part, inner->message);
     if (p->call == SIZE_MAX)
         return l4_fail(error, status, "message %zu: %s", p->message, inner->message);
     return l4_fail(error, status, "message %zu, tool call %zu: %s", p->message, p->call, inner->message);
@@ -203,6 +208,117 @@ static llama4_status encode_calls(const llama4_vocab *v, const llama4_message *m
     return status ? fail_in(p, status, &inner, error) : LLAMA4_OK;
 }
 
+/* ---- Pictures among the text ---- */
+
+typedef struct layouts {
+    l4_layout_fn find;
+    void *user;
+} layouts;
+
+uint32_t l4_image_layout_rows(const l4_image_layout *l)
+{
+    uint32_t grid = l->columns * l->rows;
+    return l->tokens * (grid + (grid > 1));
+}
+
+/* Besides the embeddings: the beginning, the end, the mark of the whole picture, and a separator for each tile of a grid. */
+uint32_t l4_image_layout_tokens(const l4_image_layout *l)
+{
+    uint32_t grid = l->columns * l->rows;
+    return l4_image_layout_rows(l) + 3 + (grid > 1 ? grid : 0);
+}
+
+static llama4_status push_tile(const llama4_vocab *v, const l4_image_layout *l, int32_t id, const char *name, l4_tokens *out, llama4_error *error)
+{
+    llama4_status status = LLAMA4_OK;
+    for (uint32_t i = 0; i < l->tokens && status == LLAMA4_OK; i++)
+        status = push_special(v->known.patch, "<|patch|>", out, error);
+    return status ? status : push_special(id, name, out, error);
+}
+
+/* Tiles row by row, a separator behind each; then the mark, and the tile that shows the whole. */
+static llama4_status encode_picture(const llama4_vocab *v, const l4_image_layout *l, l4_tokens *out, llama4_error *error)
+{
+    llama4_status status = push_special(v->known.image_start, "<|image_start|>", out, error);
+    for (uint32_t y = 0; l->columns * l->rows > 1 && y < l->rows; y++)
+        for (uint32_t x = 0; x < l->columns && status == LLAMA4_OK; x++)
+            status = x + 1 < l->columns ? push_tile(v, l, v->known.tile_x, "<|tile_x_separator|>", out, error)
+                                        : push_tile(v, l, v->known.tile_y, "<|tile_y_separator|>", out, error);
+    if (status == LLAMA4_OK)
+        status = push_special(v->known.image, "<|image|>", out, error);
+    return status ? status : push_tile(v, l, v->known.image_end, "<|image_end|>", out, error);
+}
+
+/* A frame's time: "[0:07.5] ", or "[1:02:03.0] " from an hour on. */
+static llama4_status encode_time(const llama4_vocab *v, double seconds, l4_tokens *out, llama4_error *error)
+{
+    char text[48];
+    uint64_t tenths = (uint64_t)(seconds * 10 + 0.5), minutes = tenths / 600;
+    unsigned rest = (unsigned)(tenths % 600);
+    if (minutes < 60)
+        snprintf(text, sizeof text, "[%u:%02u.%u] ", (unsigned)minutes, rest / 10, rest % 10);
+    else
+        snprintf(text, sizeof text, "[%llu:%02u:%02u.%u] ", (unsigned long long)(minutes / 60), (unsigned)(minutes % 60), rest / 10, rest % 10);
+    return l4_vocab_encode(v, text, strlen(text), LLAMA4_TOKENIZE_PLAIN, out, error);
+}
+
+static llama4_status encode_part(const llama4_vocab *v, const llama4_part *p, const layouts *l, l4_tokens *out, llama4_error *error)
+{
+    l4_image_layout layout;
+    llama4_status status = LLAMA4_OK;
+    if (!!p->text + !!p->image + !!p->embeddings != 1)
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "it has %s of text, image and embeddings", p->text || p->image || p->embeddings ? "several" : "none");
+    if (p->flags & ~LLAMA4_PART_FRAME)
+        return l4_fail(error, LLAMA4_ERR_UNSUPPORTED, "flags 0x%x are unknown", (unsigned)p->flags);
+    if (p->text) {
+        if (p->flags)
+            return l4_fail(error, LLAMA4_ERR_ARGUMENT, "text is no frame");
+        return l4_vocab_encode(v, p->text, p->text_length ? (size_t)p->text_length : strlen(p->text), LLAMA4_TOKENIZE_PLAIN, out, error);
+    }
+    if (p->text_length)
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "text is NULL, but text_length is %llu", (unsigned long long)p->text_length);
+    if (p->flags && !(p->seconds >= 0 && p->seconds <= 1e9))
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "seconds is out of range");
+    status = l->find(l->user, p, &layout, error);
+    if (status == LLAMA4_OK && p->flags)
+        status = encode_time(v, p->seconds, out, error);
+    return status ? status : encode_picture(v, &layout, out, error);
+}
+
+static llama4_status encode_parts(const llama4_vocab *v, const llama4_message *m, place *where, const layouts *l, l4_tokens *out,
+                                  llama4_error *error)
+{
+    llama4_error inner = LLAMA4_ERROR_INIT;
+    llama4_status status = LLAMA4_OK;
+    for (size_t i = 0; i < m->n_parts && status == LLAMA4_OK; i++) {
+        llama4_part part;
+        const char *at = (const char *)m->parts + i * m->part_stride;
+        where->part = i;
+        status = l4_check_stride(at, (size_t)m->part_stride, "llama4_part", &inner);
+        if (status == LLAMA4_OK)
+            status = l4_read_struct(&part, at, sizeof part, sizeof part, "llama4_part", &inner);
+        if (status == LLAMA4_OK)
+            status = encode_part(v, &part, l, out, &inner);
+    }
+    if (status)
+        return fail_in(where, status, &inner, error);
+    where->part = SIZE_MAX;
+    return LLAMA4_OK;
+}
+
+/* ---- Messages, continued ---- */
+
+static llama4_status check_parts(const llama4_message *m, size_t i, llama4_error *error)
+{
+    if (m->content)
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "message %zu: it has both content and parts", i);
+    if (!m->parts)
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "message %zu: parts is NULL, but n_parts is %llu", i, (unsigned long long)m->n_parts);
+    if (m->part_stride < sizeof *m->parts || m->n_parts > SIZE_MAX / m->part_stride)
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "message %zu: part_stride is %llu", i, (unsigned long long)m->part_stride);
+    return LLAMA4_OK;
+}
+
 /* Checks what does not depend on the vocabulary, and gives the role its name in the format. */
 static llama4_status check_message(const llama4_message *m, size_t i, const char **role, llama4_error *error)
 {
@@ -222,6 +338,8 @@ static llama4_status check_message(const llama4_message *m, size_t i, const char
     if (!m->content && m->content_length)
         return l4_fail(error, LLAMA4_ERR_ARGUMENT, "message %zu: content is NULL, but content_length is %llu", i,
                        (unsigned long long)m->content_length);
+    if (m->n_parts && check_parts(m, i, error))
+        return LLAMA4_ERR_ARGUMENT;
     if (m->n_tool_calls == 0)
         return LLAMA4_OK;
     if (r != 2)
@@ -234,7 +352,8 @@ static llama4_status check_message(const llama4_message *m, size_t i, const char
     return LLAMA4_OK;
 }
 
-static llama4_status encode_message(const llama4_vocab *v, const llama4_message *m, size_t i, l4_tokens *out, llama4_error *error)
+static llama4_status encode_message(const llama4_vocab *v, const llama4_message *m, size_t i, const layouts *l, l4_tokens *out,
+                                    llama4_error *error)
 {
     const char *role = "";
     llama4_status status = check_message(m, i, &role, error);
@@ -242,7 +361,7 @@ static llama4_status encode_message(const llama4_vocab *v, const llama4_message 
         status = encode_header(v, role, out, error);
     if (status)
         return status;
-    place p = {i, SIZE_MAX};
+    place p = {i, SIZE_MAX, SIZE_MAX};
     if (m->content) {
         llama4_error inner = LLAMA4_ERROR_INIT;
         size_t n = m->content_length ? m->content_length : strlen(m->content);
@@ -250,7 +369,9 @@ static llama4_status encode_message(const llama4_vocab *v, const llama4_message 
         if (status)
             return fail_in(&p, status, &inner, error);
     }
-    status = encode_calls(v, m, &p, out, error);
+    status = encode_parts(v, m, &p, l, out, error);
+    if (status == LLAMA4_OK)
+        status = encode_calls(v, m, &p, out, error);
     if (status)
         return status;
     if (m->n_tool_calls || m->flags & LLAMA4_MESSAGE_EOM || strcmp(role, "ipython") == 0)
@@ -258,12 +379,13 @@ static llama4_status encode_message(const llama4_vocab *v, const llama4_message 
     return push_special(v->known.eot, "<|eot|>", out, error);
 }
 
-llama4_status l4_chat_encode(const llama4_vocab *v, const llama4_message *messages, size_t n, size_t stride, uint32_t flags,
-                             l4_tokens *out, llama4_error *error)
+llama4_status l4_chat_encode(const llama4_vocab *v, const llama4_message *messages, size_t n, size_t stride, uint32_t flags, l4_layout_fn layout,
+                             void *user, l4_tokens *out, llama4_error *error)
 {
-    size_t before = out->count;
+    const size_t before = out->count, first = offsetof(llama4_message, parts); /* of the struct's first version */
+    const layouts l = {layout, user};
     llama4_status status = LLAMA4_OK;
-    if (n && (stride < sizeof *messages || n > SIZE_MAX / stride))
+    if (n && (stride < first || n > SIZE_MAX / stride))
         return l4_fail(error, LLAMA4_ERR_ARGUMENT, "stride is %zu, less than a llama4_message", stride);
     if (!(flags & LLAMA4_CHAT_NO_BOS))
         status = push_special(v->known.begin_of_text, "<|begin_of_text|>", out, error);
@@ -272,9 +394,9 @@ llama4_status l4_chat_encode(const llama4_vocab *v, const llama4_message *messag
         const char *at = (const char *)messages + i * stride;
         status = l4_check_stride(at, stride, "llama4_message", error);
         if (status == LLAMA4_OK)
-            status = l4_read_struct(&m, at, sizeof m, sizeof m, "llama4_message", error);
+            status = l4_read_struct(&m, at, first, sizeof m, "llama4_message", error);
         if (status == LLAMA4_OK)
-            status = encode_message(v, &m, i, out, error);
+            status = encode_message(v, &m, i, &l, out, error);
     }
     if (status == LLAMA4_OK && !(flags & LLAMA4_CHAT_NO_HEADER))
         status = encode_header(v, "assistant", out, error);

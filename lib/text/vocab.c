@@ -113,6 +113,16 @@ const l4_well_known *l4_vocab_well_known(const llama4_vocab *v)
     return &v->known;
 }
 
+l4_image_shape l4_vocab_image_shape(const llama4_vocab *v)
+{
+    return v->image_shape.tile ? v->image_shape : (l4_image_shape){336, 144, 16};
+}
+
+void l4_vocab_set_image_shape(llama4_vocab *v, l4_image_shape shape)
+{
+    v->image_shape = shape;
+}
+
 const char *l4_vocab_chat_template(const llama4_vocab *v, size_t *length)
 {
     *length = v->template_length;

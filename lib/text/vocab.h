@@ -51,6 +51,7 @@ const uint8_t *l4_vocab_text(const llama4_vocab *v, int32_t id, uint32_t flags, 
 /* Ids of well-known tokens by name, or -1. */
 typedef struct l4_well_known {
     int32_t begin_of_text, end_of_text, header_start, header_end, eom, eot, pad;
+    int32_t image_start, image_end, tile_x, tile_y, image, patch;
 } l4_well_known;
 const l4_well_known *l4_vocab_well_known(const llama4_vocab *v);
 
@@ -76,8 +77,28 @@ void l4_tokens_clear(l4_tokens *t);
 /* Hands ids to a caller's array, by the header's rule for capacities. */
 llama4_status l4_tokens_copy(const l4_tokens *t, int32_t *tokens, size_t capacity, size_t *count, llama4_error *error);
 
-/* Appends the ids of a conversation; see llama4_chat_tokenize. */
-llama4_status l4_chat_encode(const llama4_vocab *v, const llama4_message *messages, size_t n, size_t stride, uint32_t flags,
-                             l4_tokens *out, llama4_error *error);
+/* What a model makes of pictures: Meta's numbers until a model says its own. */
+typedef struct l4_image_shape {
+    uint32_t tile;      /* pixels a side */
+    uint32_t tokens;    /* embeddings of a tile */
+    uint32_t max_tiles; /* besides the one that shows the whole picture */
+} l4_image_shape;
+l4_image_shape l4_vocab_image_shape(const llama4_vocab *v);
+void l4_vocab_set_image_shape(llama4_vocab *v, l4_image_shape shape); /* before anybody else knows the vocabulary */
+
+/* The tiles of one picture. */
+typedef struct l4_image_layout {
+    uint32_t columns, rows; /* of the grid */
+    uint32_t tokens;        /* embeddings of a tile */
+} l4_image_layout;
+uint32_t l4_image_layout_rows(const l4_image_layout *l);   /* embeddings in all */
+uint32_t l4_image_layout_tokens(const l4_image_layout *l); /* ids in all */
+
+/* Finds out a picture's tiles; `part` has an image or embeddings. */
+typedef llama4_status (*l4_layout_fn)(void *user, const llama4_part *part, l4_image_layout *out, llama4_error *error);
+
+/* Appends the ids of a conversation; see llama4_chat_tokenize. `layout` is called once for each picture, in their order. */
+llama4_status l4_chat_encode(const llama4_vocab *v, const llama4_message *messages, size_t n, size_t stride, uint32_t flags, l4_layout_fn layout,
+                             void *user, l4_tokens *out, llama4_error *error);
 
 #endif

@@ -224,6 +224,12 @@ static void find_well_known(llama4_vocab *v)
     v->known.header_end = special(v, "<|header_end|>");
     v->known.eom = special(v, "<|eom|>");
     v->known.eot = special(v, "<|eot|>");
+    v->known.image_start = special(v, "<|image_start|>");
+    v->known.image_end = special(v, "<|image_end|>");
+    v->known.tile_x = special(v, "<|tile_x_separator|>");
+    v->known.tile_y = special(v, "<|tile_y_separator|>");
+    v->known.image = special(v, "<|image|>");
+    v->known.patch = special(v, "<|patch|>");
     v->known.pad = special(v, "<|finetune_right_pad|>");
     if (v->known.pad < 0)
         v->known.pad = special(v, "<|finetune_right_pad_id|>");

@@ -55,6 +55,7 @@ struct llama4_vocab {
     l4_pair *pairs;
     uint32_t pair_mask, pair_shift;
     l4_well_known known;
+    l4_image_shape image_shape; /* zero: not said */
     char *chat_template; /* or NULL */
     size_t template_length;
     int32_t eos;

@@ -31,6 +31,14 @@ class Suite:
         self.soname = f"libllama4.so.{self.version[0]}"
         self.shared = self.build / "libllama4.so"
         self.static = self.build / "libllama4.a"
+        self.static_needs = ["-lm", *self.decoders()]
+
+    def decoders(self):
+        """What a static link takes for pictures: the libraries that the build's pkg-config file names."""
+        text = (self.build / "meson-private/llama4.pc").read_text()
+        names = re.findall(r"[\w.+-]+", " ".join(re.findall(r"^Requires.private:(.*)$", text, re.M)))
+        tool = have("pkg-config", "pkgconf")
+        return run([tool, "--libs", *names]).stdout.split() if names and tool else []
 
     def find_python(self, given):
         """A Python with libclang, or None."""

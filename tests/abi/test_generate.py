@@ -82,7 +82,7 @@ REFUSALS = [
     ("const char *vocabulary_path;  /* (nullable) a tok", "char *vocabulary_path;  /* (nullable) a tok", r"does not hand out memory to write to", 0),
     ("const char *vocabulary_path;  /* (nullable) a tok", "const float *vocabulary_path;  /* (nullable) a tok", r"say \(array length=", 0),
     ("    char format[32]; ", "    llama4_error format[2]; ", r"numbers or chars only", 0),
-    ("    char type[32]; ", "    char type[]; ", r"array without a length", 0),
+    ("    char message[256]; ", "    char message[]; ", r"array without a length", 0),
     ("    int32_t threads;         /* in use */", "    volatile int32_t threads; /* in use */", r"volatile", 0),
     (" * @data: (array length=size): not copied", " * @data: not copied", r"points to bytes: say \(array length=", None),
     (" * @bytes: (out) (array length=capacity)", " * @bytes: (out)", r"@bytes is filled: say \(array length=", None),

@@ -63,7 +63,7 @@ def tests(t):
     program = t.scratch / "structs"
     command = [*t.cc, "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-pthread", "-I", INCLUDE, "-I", ROOT / "tests/unit", "-I", ROOT / "lib",
                f'-DLLAMA4_TESTS="{ROOT / "tests"}"', f'-DLLAMA4_TINY="{MODEL}"', ABI / "test_structs.c",
-               ROOT / "tests/unit/support.c", t.static, "-lm", "-o", program]
+               ROOT / "tests/unit/support.c", t.static, *t.static_needs, "-o", program]
     if t.succeeds("test_structs.c compiles", command):
         t.program("structs and strides of newer headers", [program])
 

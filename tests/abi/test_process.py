@@ -38,9 +38,9 @@ def copies(t):
     good = t.succeeds("a plug-in with the shared library", [*build, "-o", shared_plugin, t.shared])
     # What is linked in stays hidden, as a careful maker does it.
     good &= t.succeeds("a plug-in with the static library",
-                       [*build, "-o", static_plugin, t.static, "-lm", "-Wl,--exclude-libs,ALL", "-Wl,-Bsymbolic"])
+                       [*build, "-o", static_plugin, t.static, *t.static_needs, "-Wl,--exclude-libs,ALL", "-Wl,-Bsymbolic"])
     apart, same = t.scratch / "host-apart", t.scratch / "host-same"
-    host = [*t.cc, *FLAGS, ABI / "host.c", t.static, "-lm", "-ldl"]
+    host = [*t.cc, *FLAGS, ABI / "host.c", t.static, *t.static_needs, "-ldl"]
     good &= t.succeeds("a host with the static library", [*host, "-o", apart])
     good &= t.succeeds("a host that exports its static library", [*host, "-rdynamic", "-o", same])
     if not good:
@@ -74,7 +74,7 @@ def guests(t):
         t.skip("a host with OpenBLAS, OpenMP, libpng and zstd", f"missing: {', '.join(missing)}")
         return
     flags = run([pkg_config, "--cflags", "--libs", *packages]).stdout.split()
-    for kind, library in (("shared", [t.shared]), ("static", [t.static])):
+    for kind, library in (("shared", [t.shared]), ("static", [t.static, *t.static_needs])):
         program = t.scratch / f"guest-{kind}"
         command = [*t.cc, *FLAGS, "-frounding-math", "-fopenmp", ABI / "guest.c", *library, *flags, "-lm", "-o", program]
         if t.succeeds(f"a host with OpenBLAS, OpenMP, libpng and zstd, {kind}", command):

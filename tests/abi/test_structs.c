@@ -52,6 +52,10 @@ TEST(filled)
     FILLED(llama4_tensor_info, llama4_model_get_tensor(m, 0, p, &error));
     FILLED(llama4_context_info, llama4_context_get_info(c, p, &error));
     FILLED(llama4_generate_result, generate(c, p));
+    llama4_image *image = NULL;
+    REQUIRE_STATUS(llama4_image_create("abc", 3, 1, 1, 0, 3, NULL, &image, &error), LLAMA4_OK, error);
+    FILLED(llama4_image_info, llama4_image_get_info(image, NULL, p, &error));
+    llama4_image_release(image);
     llama4_context_release(c);
     llama4_model_release(m);
 }
@@ -103,6 +107,7 @@ TEST(init)
     INIT(llama4_model_params, llama4_model_params_init);
     INIT(llama4_context_params, llama4_context_params_init);
     INIT(llama4_convert_params, llama4_convert_params_init);
+    INIT(llama4_image_params, llama4_image_params_init);
 }
 
 typedef struct wide_item {

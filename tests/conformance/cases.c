@@ -138,19 +138,41 @@ static void append(golden_message *m, const char *text, size_t length)
     m->content[m->content_length] = 0;
 }
 
-/* {"type": "text", "text": ...}, or a picture of any form; the object's beginning has been read. */
+static golden_part *add_part(golden_message *m)
+{
+    m->parts = xrealloc(m->parts, (m->n_parts + 1) * sizeof *m->parts);
+    m->parts[m->n_parts] = (golden_part){0};
+    return &m->parts[m->n_parts++];
+}
+
+static void add_text(golden_message *m, const l4_json *j)
+{
+    golden_part *p = add_part(m);
+    p->text = copy_text(j);
+    p->length = j->length;
+    append(m, j->text, j->length);
+}
+
+/* {"type": "text", "text": ...} or {"image": [width, height]}; the object's beginning has been read. */
 static int read_part(l4_json *j, golden_case *c, golden_message *m, llama4_error *error)
 {
-    for (int text = 0;;) {
+    for (;;) {
         TRY(l4_json_next(j, error));
-        if (j->event == L4_JSON_OBJECT_END) {
-            c->has_picture |= !text;
+        if (j->event == L4_JSON_OBJECT_END)
             return 0;
-        }
         if (l4_json_is(j, "text")) {
             TRY(l4_json_expect(j, L4_JSON_STRING, "text of a part", error));
-            append(m, j->text, j->length);
-            text = 1;
+            add_text(m, j);
+        } else if (l4_json_is(j, "image")) {
+            id_list size = {0};
+            int bad = read_ids(j, "size of an image", &size, error);
+            golden_part *p = add_part(m);
+            c->has_picture = 1;
+            for (size_t i = 0; i < 2 && i < size.count; i++)
+                p->size[i] = size.data[i];
+            free(size.data);
+            if (bad)
+                return -1;
         } else
             TRY(l4_json_skip(j, error));
     }
@@ -173,7 +195,7 @@ static int read_content(l4_json *j, golden_case *c, golden_message *m, llama4_er
         if (j->event == L4_JSON_ARRAY_END)
             return 0;
         if (j->event == L4_JSON_STRING)
-            append(m, j->text, j->length);
+            add_text(m, j);
         else if (j->event == L4_JSON_OBJECT)
             TRY(read_part(j, c, m, error));
         else
@@ -215,17 +237,11 @@ static int read_messages(l4_json *j, golden_case *c, llama4_error *error)
     }
 }
 
-/* "image": anything but null; "images": anything but an empty array or null. */
+/* "image": the name of a file. */
 static int read_picture(l4_json *j, golden_case *c, llama4_error *error)
 {
-    char *raw = NULL;
-    int bad = read_raw(j, &raw, error);
-    if (!bad) {
-        size_t n = strspn(raw, "[] \t\r\n");
-        c->has_picture |= raw[n] != 0 && strcmp(raw, "null") != 0;
-    }
-    free(raw);
-    return bad;
+    c->has_picture = 1;
+    return read_string(j, "image", &c->image, NULL, error);
 }
 
 static int read_case(l4_json *j, golden_case *c, llama4_error *error)
@@ -248,8 +264,18 @@ static int read_case(l4_json *j, golden_case *c, llama4_error *error)
             TRY(read_string(j, "text", &c->text, &c->text_length, error));
         else if (l4_json_is(j, "messages"))
             TRY(read_messages(j, c, error));
-        else if (l4_json_is(j, "image") || l4_json_is(j, "images"))
+        else if (l4_json_is(j, "image"))
             TRY(read_picture(j, c, error));
+        else if (l4_json_is(j, "size"))
+            TRY(read_ids(j, "size", &c->size, error));
+        else if (l4_json_is(j, "tiles"))
+            TRY(read_ids(j, "tiles", &c->tiles, error));
+        else if (l4_json_is(j, "sample"))
+            TRY(read_string(j, "sample", &c->sample, NULL, error));
+        else if (l4_json_is(j, "pixels"))
+            TRY(read_string(j, "pixels", &c->pixels, NULL, error));
+        else if (l4_json_is(j, "features"))
+            TRY(read_string(j, "features", &c->features, NULL, error));
         else
             TRY(l4_json_skip(j, error));
     }
@@ -342,6 +368,9 @@ void cases_free(case_list *list)
                 free((void *)(uintptr_t)m->calls[t].name);
                 free((void *)(uintptr_t)m->calls[t].arguments);
             }
+            for (size_t t = 0; t < m->n_parts; t++)
+                free(m->parts[t].text);
+            free(m->parts);
             free(m->calls);
             free(m->role);
             free(m->content);
@@ -352,6 +381,12 @@ void cases_free(case_list *list)
         free(c->logits);
         free(c->task);
         free(c->text);
+        free(c->image);
+        free(c->sample);
+        free(c->pixels);
+        free(c->features);
+        free(c->size.data);
+        free(c->tiles.data);
     }
     free(list->data);
     *list = (case_list){0};

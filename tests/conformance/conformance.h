@@ -1,5 +1,6 @@
-/* What the files of the conformance program share. It runs golden cases through the public API of llama4.h alone; of the
- * library's insides it borrows only the readers of JSON and of safetensors, for the golden data themselves. */
+/* What the files of the conformance program share. It runs golden cases through the public API of llama4.h; of the library's
+ * insides it borrows the readers of JSON and of safetensors, for the golden data themselves, and looks at tiles and their geometry,
+ * which no public function hands out. */
 #ifndef LLAMA4_TESTS_CONFORMANCE_H
 #define LLAMA4_TESTS_CONFORMANCE_H
 
@@ -13,6 +14,7 @@
 typedef struct options {
     const char *tokenizer; /* vocabulary for tokenizer and chat cases, or NULL */
     const char *model;     /* stands in for the folder's own model, or NULL */
+    const char *vision;    /* the picture encoder of that model, or NULL */
     int32_t threads;       /* 0: the library's choice */
     int quiet;             /* print failures and skips only */
 } options;
@@ -60,11 +62,20 @@ typedef struct id_list {
     size_t count, capacity;
 } id_list;
 
+/* A piece of a message: text, or a picture of which nothing is said but its size. */
+typedef struct golden_part {
+    char *text; /* or NULL */
+    size_t length;
+    int32_t size[2];
+} golden_part;
+
 typedef struct golden_message {
     char *role, *content;
     size_t content_length;
     llama4_tool_call *calls; /* name and arguments are owned */
     size_t n_calls;
+    golden_part *parts;      /* in place of content, if there is a picture among them */
+    size_t n_parts;
 } golden_message;
 
 typedef struct golden_case {
@@ -78,6 +89,9 @@ typedef struct golden_case {
     golden_message *messages;
     size_t n_messages;
     int has_messages, has_picture;
+    char *image;              /* name of a file, or NULL */
+    char *sample, *pixels, *features; /* names of tensors, or NULL */
+    id_list size, tiles;      /* [width, height], [rows, columns] */
 } golden_case;
 
 typedef struct case_list {
@@ -132,6 +146,26 @@ int rounded_model(const char *path, const llama4_model_info *info, llama4_model 
 
 void tokenizer_run(const llama4_vocab *vocab, const char *name, const golden_case *c);
 void chat_run(const llama4_vocab *vocab, const char *name, const golden_case *c);
+
+/* ---- pictures.c ---- */
+
+struct l4_archive;
+
+#define PICTURE_TOLERANCE 5e-4
+
+/* The largest deviation of a case's logits; infinite if they cannot be computed. */
+double picture_deviation(llama4_model *model, const golden_case *c, const struct l4_archive *golden, const options *o);
+
+/* A picture cut into tiles, compared with a sample of the reference's. */
+void tiles_run(const char *folder, const char *name, const golden_case *c, const struct l4_archive *golden);
+/* Features and logits of a picture among text. */
+void picture_run(llama4_model *model, const char *folder, const char *name, const golden_case *c, const struct l4_archive *golden, const options *o);
+/* A picture encoder in GGUF with tiles and what becomes of them; `model` has it as its vision_path. */
+void encoder_run(llama4_model *model, const char *name, const float *pixels, size_t n_pixels, const float *projected, size_t n_projected, const options *o);
+/* Canvas and size of thousands of pictures. */
+void geometry_run(const char *path);
+/* The embeddings of a file's picture, to be freed; NULL, and a message in *error, if there are none. */
+float *picture_embeddings(llama4_context *context, const char *path, size_t *n, llama4_error *error);
 
 /* ---- folder.c: finds out what a folder holds, and runs it ---- */
 

@@ -1,7 +1,8 @@
 /* Finds out by its content what a folder holds, and runs it. A folder may hold several kinds at once:
  *   cases.json       prompts with logits (golden.safetensors, model/), tokeniser cases, chat cases, picture cases
- *   manifest.json    sets of NAME.gguf, NAME.tokens.i32, NAME.logits.f32
+ *   manifest.json    sets of NAME.gguf, NAME.tokens.i32, NAME.logits.f32; or NAME.gguf, NAME.pixels.f32, NAME.projected.f32
  *   *.jsonl          tokeniser cases, one per line
+ *   image_geometry.csv  sizes of pictures, and what becomes of them
  *   reference.json   prompts with whole answers of the model in the same folder
  * One that holds none of these is searched for folders that do. */
 #include <stdio.h>
@@ -34,11 +35,14 @@ static const char *last_part(const char *path)
     return path + n;
 }
 
-static llama4_model *open_model(const char *path, char **message)
+static llama4_model *open_model(const char *path, const char *vision, char **message)
 {
     llama4_error error = LLAMA4_ERROR_INIT;
     llama4_model *model = NULL;
-    if (llama4_model_open(path, NULL, &model, &error))
+    llama4_model_params p;
+    llama4_model_params_init(&p, sizeof p);
+    p.vision_path = vision;
+    if (llama4_model_open(path, &p, &model, &error))
         *message = xprintf("%s", error.message);
     return model;
 }
@@ -53,7 +57,7 @@ static llama4_model *folder_model(folder *f)
     if (!path)
         path = path_exists(inside) ? inside : path_exists(gguf) ? gguf : path_exists(config) ? f->path : NULL;
     if (path) {
-        f->model = open_model(path, &f->model_error);
+        f->model = open_model(path, f->o->vision, &f->model_error);
         f->model_path = xprintf("%s", path);
     } else
         f->model_error = xprintf("no model in the folder, and no --model");
@@ -122,20 +126,24 @@ static int logits_case(folder *f, const char *name, const golden_case *c, const 
     return *message == NULL;
 }
 
+/* Whether a case's logits are within the tolerance. */
+static int is_near(folder *f, llama4_model *model, const golden_case *c, const golden_tensors *g)
+{
+    text_case text;
+    char *message;
+    if (c->image)
+        return picture_deviation(model, c, &g->archive, f->o) <= PICTURE_TOLERANCE;
+    int good = logits_case(f, f->name, c, g, &text, &message) && text_deviation(model, &text, f->o) <= text_tolerance(&text);
+    free(message);
+    return good;
+}
+
 /* 1 if every case with logits is within its tolerance. */
 static int all_near(folder *f, llama4_model *model, const case_list *list, const golden_tensors *g)
 {
-    for (size_t i = 0; i < list->count; i++) {
-        const golden_case *c = &list->data[i];
-        text_case text;
-        char *message;
-        if (!c->logits || c->has_picture)
-            continue;
-        int good = logits_case(f, f->name, c, g, &text, &message) && text_deviation(model, &text, f->o) <= text_tolerance(&text);
-        free(message);
-        if (!good)
+    for (size_t i = 0; i < list->count; i++)
+        if (list->data[i].logits && !is_near(f, model, &list->data[i], g))
             return 0;
-    }
     return 1;
 }
 
@@ -161,9 +169,15 @@ static void choose_frequencies(folder *f, const case_list *list, const golden_te
 
 static void run_case(folder *f, const char *name, const golden_case *c, const golden_tensors *g)
 {
-    if (c->has_picture)
-        report_skipped(name, "pictures are not part of this release");
-    else if (c->logits) {
+    if (c->sample && c->image)
+        tiles_run(f->path, name, c, &g->archive);
+    else if (c->image && c->pixels && c->logits) {
+        llama4_model *model = folder_model(f);
+        if (model)
+            picture_run(model, f->path, name, c, &g->archive, f->o);
+        else
+            report_failed(name, "%s", f->model_error);
+    } else if (c->logits) {
         text_case text;
         char *message;
         if (logits_case(f, name, c, g, &text, &message))
@@ -195,7 +209,7 @@ static void run_cases(folder *f, const char *file, int lines)
     if (cases_read(path, lines, &list, &error))
         report_failed(f->name, "%s", error.message);
     for (size_t i = 0; i < list.count; i++)
-        wants_tensors |= list.data[i].logits && !list.data[i].has_picture;
+        wants_tensors |= list.data[i].logits || list.data[i].sample;
     if (wants_tensors && tensors_open(golden, &g, &error)) {
         report_failed(f->name, "%s: %s", golden, error.message);
         readable = 0;
@@ -237,7 +251,7 @@ static int32_t on_reply(void *user, int32_t token, const char *text, size_t leng
     return 0;
 }
 
-static void answer_case(llama4_model *model, const char *name, const golden_case *c, const options *o)
+static void answer_case(llama4_model *model, const char *folder, const char *name, const golden_case *c, const options *o)
 {
     llama4_error error = LLAMA4_ERROR_INIT;
     llama4_context_params p;
@@ -248,8 +262,18 @@ static void answer_case(llama4_model *model, const char *name, const golden_case
     p.kv_type = LLAMA4_KV_F32;
     if (!status)
         status = llama4_context_create(model, &p, &context, &error);
-    llama4_generate_params g = {sizeof g, 0, (int64_t)c->greedy.count + 8, NULL};
+    llama4_generate_params g = {.struct_size = sizeof g, .max_tokens = (int64_t)c->greedy.count + 8};
     llama4_generate_result result = {.struct_size = sizeof result};
+    float *embeddings = NULL;
+    if (!status && c->image) {
+        char *path = xprintf("%s/%s", folder, c->image);
+        size_t n = 0;
+        embeddings = picture_embeddings(context, path, &n, &error);
+        status = embeddings ? LLAMA4_OK : error.status;
+        g.embeddings = embeddings;
+        g.n_embeddings = n;
+        free(path);
+    }
     if (!status)
         status = llama4_context_generate(context, 0, c->ids.data, c->ids.count, &g, on_reply, &r, &result, &error);
     size_t right = 0;
@@ -268,6 +292,7 @@ static void answer_case(llama4_model *model, const char *name, const golden_case
     else
         report_passed(name, "%zu ids: \"%s\"", right, r.text ? r.text : "");
     llama4_context_release(context);
+    free(embeddings);
     free(r.ids.data);
     free(r.text);
 }
@@ -282,14 +307,15 @@ static void run_reference(folder *f)
     for (size_t i = 0; i < list.count; i++) {
         const golden_case *c = &list.data[i];
         char *name = xprintf("%s/%zu%s%s", f->name, i, c->task ? " " : "", c->task ? c->task : "");
-        if (c->has_picture)
-            report_skipped(name, "pictures are not part of this release");
-        else if (!c->ids.count || !c->greedy.count)
+        llama4_model_info info = {.struct_size = sizeof info};
+        if (!c->ids.count || !c->greedy.count)
             report_failed(name, "no prompt_ids or no greedy_ids");
-        else if (!folder_model(f))
+        else if (!folder_model(f) || llama4_model_get_info(f->model, &info, NULL))
             report_failed(name, "%s", f->model_error);
+        else if (c->image && !info.vision_layers)
+            report_skipped(name, "the model has no picture encoder: needs --vision");
         else
-            answer_case(f->model, name, c, f->o);
+            answer_case(f->model, f->path, name, c, f->o);
         free(name);
     }
     cases_free(&list);
@@ -323,7 +349,36 @@ static void set_case(llama4_model *model, const char *name, const golden_set *s,
     }
 }
 
-static void run_set(folder *f, const golden_set *s)
+/* A picture encoder, with the first of the folder's text models that it fits. */
+static void run_encoder(folder *f, const golden_set *s, const char *name, const char *pixels_path, const golden_set *sets, size_t n)
+{
+    char *vision = xprintf("%s/%s.gguf", f->path, s->name), *projected_path = xprintf("%s/%s.projected.f32", f->path, s->name), *message = NULL;
+    size_t n_pixels = 0, n_projected = 0;
+    char *pixels = read_file(pixels_path, &n_pixels), *projected = read_file(projected_path, &n_projected);
+    llama4_model *model = NULL;
+    for (size_t i = 0; i < n && !model; i++) {
+        char *text = xprintf("%s/%s.gguf", f->path, sets[i].name);
+        free(message);
+        message = NULL;
+        if (strcmp(sets[i].name, s->name) != 0)
+            model = open_model(text, vision, &message);
+        free(text);
+    }
+    if (!pixels || !projected)
+        report_failed(name, "%s cannot be read", pixels ? projected_path : pixels_path);
+    else if (!model)
+        report_failed(name, "%s", message ? message : "no text model in the folder");
+    else
+        encoder_run(model, name, (const float *)(const void *)pixels, n_pixels / 4, (const float *)(const void *)projected, n_projected / 4, f->o);
+    llama4_model_release(model);
+    free(vision);
+    free(projected_path);
+    free(message);
+    free(pixels);
+    free(projected);
+}
+
+static void run_set(folder *f, const golden_set *s, const golden_set *sets, size_t n)
 {
     char *gguf = xprintf("%s/%s.gguf", f->path, s->name), *name = xprintf("%s/%s", f->name, s->name), *message = NULL;
     char *ids_path = xprintf("%s/%s.tokens.i32", f->path, s->name), *logits_path = xprintf("%s/%s.logits.f32", f->path, s->name);
@@ -331,11 +386,11 @@ static void run_set(folder *f, const golden_set *s)
     size_t n_ids = 0, n_logits = 0;
     char *ids = read_file(ids_path, &n_ids), *logits = read_file(logits_path, &n_logits);
     if (!ids && !logits && path_exists(pixels_path))
-        report_skipped(name, "pictures are not part of this release");
+        run_encoder(f, s, name, pixels_path, sets, n);
     else if (!ids || !logits)
         report_failed(name, "%s cannot be read", ids ? logits_path : ids_path);
     else {
-        llama4_model *model = open_model(f->o->model ? f->o->model : gguf, &message);
+        llama4_model *model = open_model(f->o->model ? f->o->model : gguf, NULL, &message);
         if (model)
             set_case(model, name, s, ids, n_ids, logits, n_logits, f->o);
         else
@@ -361,7 +416,7 @@ static void run_manifest(folder *f)
     if (manifest_read(path, &sets, &n, &error))
         report_failed(f->name, "%s", error.message);
     for (size_t i = 0; i < n; i++)
-        run_set(f, &sets[i]);
+        run_set(f, &sets[i], sets, n);
     manifest_free(sets, n);
     free(path);
 }
@@ -386,9 +441,11 @@ static int run_one(const char *path, const options *o, char *const *names, size_
             run_manifest(&f);
         else if (strcmp(names[i], "reference.json") == 0)
             run_reference(&f);
-        else if (strcmp(names[i], "image_geometry.csv") == 0)
-            report_skipped("image_geometry.csv", "pictures are not part of this release");
-        else
+        else if (strcmp(names[i], "image_geometry.csv") == 0) {
+            char *csv = xprintf("%s/%s", path, names[i]);
+            geometry_run(csv);
+            free(csv);
+        } else
             found--;
     }
     llama4_model_release(f.model);

@@ -1,4 +1,4 @@
-/* conformance [--tokenizer FILE] [--model PATH] [--threads N] [--quiet] DIR...: runs the golden cases in folders. */
+/* conformance [--tokenizer FILE] [--model PATH] [--vision PATH] [--threads N] [--quiet] DIR...: runs the golden cases in folders. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +10,7 @@ static const char usage[] =
     "Runs the golden cases in each folder, or in the folders below it, and compares with what the references answered.\n"
     "  --tokenizer FILE  vocabulary for tokeniser and chat cases; without it they are skipped\n"
     "  --model PATH      stands in for the model in the folder\n"
+    "  --vision PATH     the picture encoder of that model\n"
     "  --threads N       threads to compute with (default: one per processor)\n"
     "  --quiet           print what fails or is skipped, and the closing line\n"
     "Exit status: 0 if no case failed, 1 if one did or none was found, 2 for wrong usage.\n";
@@ -32,12 +33,14 @@ int main(int argc, char **argv)
         }
         if (strcmp(a, "--quiet") == 0)
             o.quiet = 1;
-        else if (strcmp(a, "--tokenizer") == 0 || strcmp(a, "--model") == 0 || strcmp(a, "--threads") == 0) {
+        else if (strcmp(a, "--tokenizer") == 0 || strcmp(a, "--model") == 0 || strcmp(a, "--vision") == 0 || strcmp(a, "--threads") == 0) {
             if (!value)
                 return wrong("needs a value", a);
             i++;
             if (a[2] == 'm')
                 o.model = value;
+            else if (a[2] == 'v')
+                o.vision = value;
             else if (a[3] == 'o')
                 o.tokenizer = value;
             else {

@@ -174,7 +174,10 @@ int rounded_model(const char *path, const llama4_model_info *info, llama4_model 
             memcpy(file + l.data + l.divisors, divisors, n * 4);
         }
         free(divisors);
-        status = llama4_model_open_memory(file, size, NULL, model, NULL) ? -1 : 0;
+        llama4_model_params params;
+        llama4_model_params_init(&params, sizeof params);
+        params.vision_path = info->vision_layers ? path : NULL; /* converting leaves the picture encoder behind */
+        status = llama4_model_open_memory(file, size, &params, model, NULL) ? -1 : 0;
     }
     if (status)
         free(file);

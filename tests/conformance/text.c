@@ -153,7 +153,7 @@ static int32_t on_text(void *user, int32_t token, const char *text, size_t lengt
 /* The same by llama4_context_generate, in sequence 2. */
 static llama4_status continue_by_generate(job *b, llama4_context *context, size_t *right)
 {
-    llama4_generate_params p = {sizeof p, LLAMA4_GENERATE_IGNORE_STOP, (int64_t)b->c->n_greedy, NULL};
+    llama4_generate_params p = {.struct_size = sizeof p, .flags = LLAMA4_GENERATE_IGNORE_STOP, .max_tokens = (int64_t)b->c->n_greedy};
     llama4_generate_result result = {.struct_size = sizeof result};
     answer a = {b->c, 0, 0};
     llama4_status status =

@@ -67,15 +67,52 @@ void tokenizer_run(const llama4_vocab *vocab, const char *name, const golden_cas
     free(ids);
 }
 
+/* Parts of a message with black pictures of the sizes that it says; what they hold is released by free_parts. */
+static llama4_part *make_parts(const golden_message *g)
+{
+    llama4_part *parts = xmalloc(g->n_parts * sizeof *parts);
+    for (size_t i = 0; i < g->n_parts; i++) {
+        const golden_part *p = &g->parts[i];
+        parts[i] = (llama4_part){.struct_size = sizeof *parts, .text = p->text, .text_length = p->length};
+        size_t n = (size_t)p->size[0] * (size_t)p->size[1];
+        llama4_image *image = NULL;
+        char *pixels = p->text ? NULL : xmalloc(n);
+        if (pixels) {
+            memset(pixels, 0, n);
+            llama4_image_create(pixels, n, p->size[0], p->size[1], 0, 1, NULL, &image, NULL);
+        }
+        parts[i].image = image;
+        free(pixels);
+    }
+    return parts;
+}
+
+static void free_parts(const golden_message *g, const llama4_part *parts)
+{
+    for (size_t i = 0; parts && i < g->n_parts; i++)
+        llama4_image_release((llama4_image *)(uintptr_t)parts[i].image);
+    free((void *)(uintptr_t)parts);
+}
+
 void chat_run(const llama4_vocab *vocab, const char *name, const golden_case *c)
 {
     llama4_error error = LLAMA4_ERROR_INIT;
     llama4_message *messages = xmalloc(c->n_messages * sizeof *messages);
     for (size_t i = 0; i < c->n_messages; i++) {
         const golden_message *g = &c->messages[i];
+        int pictures = 0;
+        for (size_t k = 0; k < g->n_parts; k++)
+            pictures |= !g->parts[k].text;
         messages[i] = (llama4_message){.struct_size = sizeof(llama4_message), .role = g->role, .content = g->content,
                                        .content_length = g->content_length, .tool_calls = g->calls,
                                        .n_tool_calls = g->n_calls, .tool_call_stride = g->n_calls ? sizeof *g->calls : 0};
+        if (pictures) {
+            messages[i].content = NULL;
+            messages[i].content_length = 0;
+            messages[i].parts = make_parts(g);
+            messages[i].n_parts = g->n_parts;
+            messages[i].part_stride = sizeof(llama4_part);
+        }
     }
     size_t count = 0;
     llama4_status status =
@@ -87,6 +124,8 @@ void chat_run(const llama4_vocab *vocab, const char *name, const golden_case *c)
         report_failed(name, "%s", error.message);
     else if (same_ids(name, ids, count, &c->ids))
         report_passed(name, "%zu ids of %zu messages", count, c->n_messages);
+    for (size_t i = 0; i < c->n_messages; i++)
+        free_parts(&c->messages[i], messages[i].parts);
     free(ids);
     free(messages);
 }

@@ -11,6 +11,7 @@
 #define MAVERICK LLAMA4_TESTS "/golden/maverick/model"   /* 4 layers, every second one a mixture, chunks of 12 */
 #define DENSE LLAMA4_TESTS "/golden/dense/model"         /* 5 layers, chunks of 8, rotary positions in all of them */
 #define LONG LLAMA4_TESTS "/golden/gguf/scout_long.gguf" /* no vocabulary, chunks of 8192 */
+#define VISION LLAMA4_TESTS "/golden/vision/model"       /* 4 layers, with a picture encoder: tiles of 56 pixels, 4 embeddings each, at most 4 */
 #define TINY LLAMA4_TINY                                 /* the model that ships: Q8_0, with a vocabulary */
 
 /* Counts what is asked for and given back, surrounds it with guard bytes, and fails from the fail_at-th call on (1: the first) for

@@ -1,5 +1,6 @@
 /* The border of the library: every way to open, every order of releasing, NULL for every argument, structs of every size. */
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -311,6 +312,23 @@ static llama4_status try_message(llama4_message *m)
                                 &error);
 }
 
+static llama4_status try_image(const llama4_image_params *p)
+{
+    static const unsigned char pixels[12];
+    llama4_image *image = NULL;
+    llama4_status status = llama4_image_create(pixels, sizeof pixels, 2, 2, 0, 3, p, &image, &error);
+    llama4_image_release(image);
+    return status;
+}
+
+static llama4_status try_part(llama4_part *p)
+{
+    size_t count;
+    p->text = "Hi";
+    llama4_message m = {.struct_size = sizeof m, .role = "user", .parts = p, .n_parts = 1, .part_stride = p->struct_size > sizeof *p ? p->struct_size : sizeof *p};
+    return llama4_chat_tokenize(llama4_model_get_vocab(the_model), &m, 1, sizeof m, 0, NULL, 0, &count, &error);
+}
+
 static llama4_status try_call(llama4_tool_call *t)
 {
     size_t count;
@@ -342,13 +360,15 @@ TEST(struct_sizes)
     the_model = open_model(TINY, NULL);
     the_context = the_model ? open_context(the_model, 1, 0) : NULL;
     REQUIRE(the_context != NULL);
-    SIZES(llama4_model_params, sizeof(llama4_model_params), try_open(p));
-    SIZES(llama4_model_params, sizeof(llama4_model_params), try_vocab(p));
+    SIZES(llama4_model_params, offsetof(llama4_model_params, vision_path), try_open(p));
+    SIZES(llama4_model_params, offsetof(llama4_model_params, vision_path), try_vocab(p));
     SIZES(llama4_context_params, sizeof(llama4_context_params), try_context(p));
-    SIZES(llama4_generate_params, sizeof(llama4_generate_params), try_limited(p));
+    SIZES(llama4_generate_params, offsetof(llama4_generate_params, embeddings), try_limited(p));
     SIZES(llama4_convert_params, sizeof(llama4_convert_params), try_convert(p));
-    SIZES(llama4_message, sizeof(llama4_message), try_message(p));
+    SIZES(llama4_message, offsetof(llama4_message, parts), try_message(p));
     SIZES(llama4_tool_call, sizeof(llama4_tool_call), try_call(p));
+    SIZES(llama4_image_params, sizeof(llama4_image_params), try_image(p));
+    SIZES(llama4_part, sizeof(llama4_part), try_part(p));
     llama4_context_release(the_context);
     llama4_model_release(the_model);
 }

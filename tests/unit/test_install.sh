@@ -65,15 +65,15 @@ pc() {
 }
 check "pkg-config knows the version" [ "$(pc --modversion)" = "$version" ]
 
-# Nothing but the C library, mathematics and threads.
+# Nothing but the C library, mathematics and threads, and the decoders of pictures.
 strange() {
-    readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | grep -vE '^(libc|libm|libpthread|ld-linux[^.]*)\.so'
+    readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | grep -vE '^(libc|libm|libpthread|libpng16|libturbojpeg|ld-linux[^.]*)\.so'
 }
 needs_only_libc() {
     ! strange "$1"
 }
-check "the shared library needs libc and libm only" needs_only_libc "$lib/libllama4.so"
-check "the program needs libc and libm only" needs_only_libc "$stage/bin/llama4"
+check "the shared library needs libc, libm, libpng and libturbojpeg only" needs_only_libc "$lib/libllama4.so"
+check "the program needs no more either" needs_only_libc "$stage/bin/llama4"
 
 small() {
     cp "$1" "$work/stripped" && strip "$work/stripped" && size=$(wc -c <"$work/stripped") && echo "$size bytes" && [ "$size" -lt 1500000 ]

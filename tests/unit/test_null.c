@@ -89,6 +89,62 @@ TEST(models)
     done();
 }
 
+TEST(pictures)
+{
+    uint8_t pixels[48] = {0};
+    float numbers[192] = {0};
+    llama4_image *image = NULL, *i = NULL;
+    llama4_embeddings *embeddings = NULL, *x = NULL;
+    llama4_image_info info = {.struct_size = sizeof info};
+    llama4_batch_item item = {.token = -1, .position = -1};
+    const float *data = NULL;
+    llama4_model *seeing = open_model(VISION, NULL);
+    llama4_context *c = seeing ? open_context(seeing, 1, 0) : NULL;
+    REQUIRE(c && !llama4_image_create(pixels, 48, 4, 4, 0, 3, NULL, &image, NULL) && !llama4_embeddings_create(seeing, numbers, 96, 1, 1, &embeddings, NULL));
+    CHECK_STATUS0(llama4_image_params_init(NULL, 1000), LLAMA4_ERR_ARGUMENT);
+    CHECK_STATUS0(llama4_image_params_init((llama4_image_params *)(void *)pixels, 3), LLAMA4_ERR_ARGUMENT);
+    REFUSES(llama4_image_open(NULL, NULL, &i, e));
+    REFUSES(llama4_image_open("", NULL, &i, e));
+    REFUSES(llama4_image_open("x.png", NULL, NULL, e));
+    REFUSES(llama4_image_open_memory(NULL, 10, NULL, &i, e));
+    REFUSES(llama4_image_open_memory(pixels, 10, NULL, NULL, e));
+    REFUSES(llama4_image_create(NULL, 48, 4, 4, 0, 3, NULL, &i, e));
+    REFUSES(llama4_image_create(pixels, 48, 4, 4, 0, 3, NULL, NULL, e));
+    REFUSES(llama4_image_create_tiles(NULL, 12, 1, 1, 2, NULL, &i, e));
+    REFUSES(llama4_image_create_tiles(numbers, 12, 1, 1, 2, NULL, NULL, e));
+    REFUSES(llama4_image_create_tiles(numbers, 13, 1, 1, 2, NULL, &i, e));
+    REFUSES(llama4_image_create_tiles(numbers, 12, -1, 1, 2, NULL, &i, e));
+    REFUSES(llama4_image_create_tiles(numbers, 12, 1, 0x7fffffff, 2, NULL, &i, e));
+    REFUSES(llama4_image_create_tiles(numbers, 12, 1, 1, 0, NULL, &i, e));
+    REFUSES(llama4_image_get_info(NULL, seeing, &info, e));
+    REFUSES(llama4_image_get_info(image, seeing, NULL, e));
+    REFUSES(llama4_image_encode(NULL, image, &x, e));
+    REFUSES(llama4_image_encode(c, NULL, &x, e));
+    REFUSES(llama4_image_encode(c, image, NULL, e));
+    REFUSES(llama4_embeddings_create(NULL, numbers, 96, 1, 1, &x, e));
+    REFUSES(llama4_embeddings_create(seeing, NULL, 96, 1, 1, &x, e));
+    REFUSES(llama4_embeddings_create(seeing, numbers, 96, 1, 1, NULL, e));
+    REFUSES(llama4_embeddings_create(seeing, numbers, 0, 1, 1, &x, e));
+    REFUSES(llama4_embeddings_get_info(NULL, &info, e));
+    REFUSES(llama4_embeddings_get_info(embeddings, NULL, e));
+    REFUSES(llama4_embeddings_data(NULL, &data, &count, e));
+    REFUSES(llama4_embeddings_data(embeddings, NULL, &count, e));
+    REFUSES(llama4_embeddings_data(embeddings, &data, NULL, e));
+    REFUSES(llama4_context_decode_embeddings(NULL, &item, 1, sizeof item, numbers, 96, e));
+    REFUSES(llama4_context_decode_embeddings(c, NULL, 1, sizeof item, numbers, 96, e));
+    REFUSES(llama4_context_decode_embeddings(c, &item, 0, sizeof item, numbers, 96, e));
+    REFUSES(llama4_context_decode_embeddings(c, &item, 1, 3, numbers, 96, e));
+    REFUSES(llama4_context_decode_embeddings(c, &item, 1, sizeof item, NULL, 96, e));
+    CHECK(llama4_image_ref(NULL) == NULL && llama4_embeddings_ref(NULL) == NULL);
+    CHECK(i == NULL && x == NULL && data == NULL);
+    llama4_image_release(NULL);
+    llama4_embeddings_release(NULL);
+    llama4_image_release(image);
+    llama4_context_release(c);
+    llama4_model_release(seeing);
+    llama4_embeddings_release(embeddings);
+}
+
 TEST(vocabularies)
 {
     char text[8];
@@ -302,4 +358,4 @@ TEST(no_vocabulary)
     llama4_model_release(model);
 }
 
-TEST_MAIN(T(opening), T(models), T(vocabularies), T(chats), T(contexts), T(generation), T(samplers), T(conversion), T(no_vocabulary))
+TEST_MAIN(T(opening), T(models), T(pictures), T(vocabularies), T(chats), T(contexts), T(generation), T(samplers), T(conversion), T(no_vocabulary))

@@ -17,6 +17,26 @@ static int32_t count_text(void *user, int32_t token, const char *text, size_t le
     return 0;
 }
 
+/* Pictures of both kinds, in a conversation if the model can see. */
+static void look(llama4_context *context)
+{
+    static const char *const paths[] = {LLAMA4_TESTS "/data/pictures/progressive.jpg", LLAMA4_TESTS "/data/pictures/cmyk.jpg", LLAMA4_TESTS "/golden/vision/image2.png"};
+    llama4_error error = LLAMA4_ERROR_INIT;
+    llama4_model_info info = {.struct_size = sizeof info};
+    llama4_model_get_info(llama4_context_get_model(context), &info, NULL);
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        llama4_image *image = NULL;
+        llama4_status status = llama4_image_open(paths[i], NULL, &image, &error);
+        CHECK(status == LLAMA4_OK || status == LLAMA4_ERR_UNSUPPORTED); /* built without a decoder */
+        llama4_part part = {.struct_size = sizeof part, .image = image};
+        llama4_message show = {.struct_size = sizeof show, .role = "user", .parts = &part, .n_parts = 1, .part_stride = sizeof part};
+        llama4_generate_params generate = {.struct_size = sizeof generate, .max_tokens = 2};
+        if (image && info.vision_layers)
+            CHECK_STATUS(llama4_context_chat(context, 1, &show, 1, sizeof show, &generate, NULL, NULL, NULL, &error), LLAMA4_OK, error);
+        llama4_image_release(image);
+    }
+}
+
 static void use(const char *path)
 {
     llama4_error error = LLAMA4_ERROR_INIT;
@@ -37,6 +57,8 @@ static void use(const char *path)
     CHECK(length > 0);
     CHECK_STATUS(llama4_context_fork(context, 0, 1, &error), LLAMA4_OK, error);
     CHECK_STATUS(llama4_context_truncate(context, 1, 0, &error), LLAMA4_OK, error);
+    if (llama4_vocab_find(llama4_model_get_vocab(model), "<|patch|>", 9) >= 0)
+        look(context);
     llama4_sampler_release(sampler);
     llama4_context_release(context);
     llama4_model_release(model);
@@ -50,6 +72,7 @@ static void *everything(void *argument)
     use(LLAMA4_TINY);
     use(LLAMA4_TESTS "/golden/scout/model");
     use(LLAMA4_TESTS "/golden/maverick/model");
+    use(LLAMA4_TESTS "/golden/vision/model");
     llama4_convert_params_init(&params, sizeof params);
     params.type = "q4_0";
     CHECK_STATUS(llama4_convert(LLAMA4_TESTS "/golden/scout/model", converted, &params, &error), LLAMA4_OK, error);

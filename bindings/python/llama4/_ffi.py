@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # SHA-256 of the files that this module was made from
 HEADER_SHA256 = {
-    "llama4.h": "3d77dca4ad621d382b13b22cb768db80508905881eaa108bec1dba5952f28030",
+    "llama4.h": "9857cb4b66933a23c5cf3f12a91bfd784861743ec9cba1d30a7027de5aa7d230",
     "version.h": "20632a2b0e3cc2640ec61045f9e9cf08ba740a0356f718ea1a852c7c98cb0b37",
 }
 
@@ -73,6 +73,12 @@ LLAMA4_TOKENIZE_SPECIAL = 2  # recognise names of special tokens in the text: ne
 # LLAMA4_DETOKENIZE_: of llama4_vocab_detokenize and llama4_detokenizer_create.
 LLAMA4_DETOKENIZE_SPECIAL = 1  # write the names of special tokens; otherwise they give no text
 
+# LLAMA4_IMAGE_: of llama4_image_params.
+LLAMA4_IMAGE_AS_STORED = 1  # do not turn a JPEG upright: the reference takes no notice of Exif's orientation
+
+# LLAMA4_PART_: of llama4_part.
+LLAMA4_PART_FRAME = 1  # a picture that is a frame of a video: its time, such as "[1:23.4] ", stands before it, and an image is cut into one tile
+
 # LLAMA4_MESSAGE_: of llama4_message.
 LLAMA4_MESSAGE_EOM = 1  # end an assistant's message with eom instead of eot: more of the same turn follows
 
@@ -111,6 +117,7 @@ LLAMA4_STOPPED_CONTEXT = 4  # the context is full
 
 # LLAMA4_CONVERT_: bits for the flags of llama4_convert_params (since 1.1).
 LLAMA4_CONVERT_SEARCH = 1  # search for the scales that lose least also where a type has a plain rule, q4_0
+LLAMA4_CONVERT_VISION = 2  # write the picture encoder, as an "mmproj" file, in place of the text part
 
 
 class llama4_vocab(Structure):
@@ -120,6 +127,16 @@ class llama4_vocab(Structure):
 class llama4_detokenizer(Structure):
     """Turns tokens into text one at a time and never splits a code point: bytes wait until the code point they
     belong to is complete. Bytes that can never become valid UTF-8 come out as U+FFFD.
+    """
+
+
+class llama4_image(Structure):
+    """A picture: immutable, counted, and usable by any number of threads and models at once."""
+
+
+class llama4_embeddings(Structure):
+    """What a model makes of a picture: rows of numbers that stand in a prompt like tokens. Immutable, counted,
+    and usable by any number of threads at once.
     """
 
 
@@ -196,6 +213,8 @@ class llama4_model_params(Structure):
     vocabulary_path: (nullable) a tokenizer.json, tokenizer.model or GGUF to take the vocabulary from
     cpu_level: LLAMA4_CPU_ value that caps the instruction set; 0: whatever this machine has
     reserved: 0
+    vision_path: (nullable) the picture encoder: a GGUF file of its own ("mmproj"), or a Hugging Face
+        directory. A model that is itself such a directory brings its own
     """
 
     struct_size: int
@@ -210,6 +229,7 @@ class llama4_model_params(Structure):
     vocabulary_path: Optional[builtins.bytes]
     cpu_level: int
     reserved: int
+    vision_path: Optional[builtins.bytes]
 
     _fields_ = [
         ("struct_size", c_uint32),
@@ -223,6 +243,46 @@ class llama4_model_params(Structure):
         ("progress_user", c_void_p),
         ("vocabulary_path", c_char_p),
         ("cpu_level", c_int32),
+        ("reserved", c_int32),
+        ("vision_path", c_char_p),
+    ]
+
+
+class llama4_image_params(Structure):
+    """Limits on what is read, and into how many tiles it may be cut.
+
+    struct_size: sizeof(llama4_image_params)
+    flags: LLAMA4_IMAGE_ values, or 0
+    allocate: (nullable) both or neither. Decoding JPEG takes memory from the C library besides, because
+        TurboJPEG offers nothing else
+    release: (nullable)
+    allocator_user: (nullable)
+    max_pixels: a picture with more is refused; 0: 134217728
+    max_bytes: a file with more is refused; 0: 268435456
+    max_tiles: 1 .. 64: tiles at most, besides the one that shows the whole picture; 0: as the model has it,
+        which is 16 for Meta's. A frame of a video has 1
+    reserved: 0
+    """
+
+    struct_size: int
+    flags: int
+    allocate: Any
+    release: Any
+    allocator_user: Optional[int]
+    max_pixels: int
+    max_bytes: int
+    max_tiles: int
+    reserved: int
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("flags", c_uint32),
+        ("allocate", llama4_allocate_fn),
+        ("release", llama4_release_fn),
+        ("allocator_user", c_void_p),
+        ("max_pixels", c_int64),
+        ("max_bytes", c_int64),
+        ("max_tiles", c_int32),
         ("reserved", c_int32),
     ]
 
@@ -249,6 +309,37 @@ class llama4_tool_call(Structure):
     ]
 
 
+class llama4_part(Structure):
+    """One piece of a message: one of text, image and embeddings.
+
+    struct_size: sizeof(llama4_part)
+    flags: LLAMA4_PART_ values, or 0
+    text: (nullable) UTF-8
+    text_length: bytes; 0: text is NUL-terminated
+    image: (nullable)
+    embeddings: (nullable) a picture that was encoded before
+    seconds: of a frame, from the video's beginning: 0 .. 1e9
+    """
+
+    struct_size: int
+    flags: int
+    text: Optional[builtins.bytes]
+    text_length: int
+    image: Any
+    embeddings: Any
+    seconds: float
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("flags", c_uint32),
+        ("text", c_char_p),
+        ("text_length", c_uint64),
+        ("image", POINTER(llama4_image)),
+        ("embeddings", POINTER(llama4_embeddings)),
+        ("seconds", c_double),
+    ]
+
+
 class llama4_message(Structure):
     """One message of a conversation.
 
@@ -260,6 +351,10 @@ class llama4_message(Structure):
     tool_calls: (nullable) (array length=n_tool_calls stride=tool_call_stride) of an assistant's message
     n_tool_calls: how many
     tool_call_stride: sizeof(llama4_tool_call) when n_tool_calls is not 0
+    parts: (nullable) (array length=n_parts stride=part_stride) text and pictures in their order, in place of
+        content, which is then NULL
+    n_parts: how many
+    part_stride: sizeof(llama4_part) when n_parts is not 0
     """
 
     struct_size: int
@@ -270,6 +365,9 @@ class llama4_message(Structure):
     tool_calls: Any
     n_tool_calls: int
     tool_call_stride: int
+    parts: Any
+    n_parts: int
+    part_stride: int
 
     _fields_ = [
         ("struct_size", c_uint32),
@@ -280,6 +378,9 @@ class llama4_message(Structure):
         ("tool_calls", POINTER(llama4_tool_call)),
         ("n_tool_calls", c_uint64),
         ("tool_call_stride", c_uint64),
+        ("parts", POINTER(llama4_part)),
+        ("n_parts", c_uint64),
+        ("part_stride", c_uint64),
     ]
 
 
@@ -317,6 +418,15 @@ class llama4_model_info(Structure):
     format: such as "GGUF v3" or "safetensors"
     name: as the file gives it, or ""
     type: the type that most weight bytes have, such as "Q8_0"
+    vision_layers: blocks of the picture encoder; 0: there is none
+    vision_width: width of its residual stream
+    vision_heads: its attention heads
+    vision_feed_forward_length: its hidden width
+    tile_size: pixels along a tile's side
+    patch_size: pixels along the side of what becomes one token of the encoder
+    tile_tokens: embeddings that a tile becomes
+    max_tiles: tiles of a picture, besides the one that shows the whole
+    vision_parameters: of the picture encoder
     """
 
     struct_size: int
@@ -350,6 +460,15 @@ class llama4_model_info(Structure):
     format: builtins.bytes
     name: builtins.bytes
     type: builtins.bytes
+    vision_layers: int
+    vision_width: int
+    vision_heads: int
+    vision_feed_forward_length: int
+    tile_size: int
+    patch_size: int
+    tile_tokens: int
+    max_tiles: int
+    vision_parameters: int
 
     _fields_ = [
         ("struct_size", c_uint32),
@@ -383,6 +502,15 @@ class llama4_model_info(Structure):
         ("format", c_char * 32),
         ("name", c_char * 96),
         ("type", c_char * 32),
+        ("vision_layers", c_int32),
+        ("vision_width", c_int32),
+        ("vision_heads", c_int32),
+        ("vision_feed_forward_length", c_int32),
+        ("tile_size", c_int32),
+        ("patch_size", c_int32),
+        ("tile_tokens", c_int32),
+        ("max_tiles", c_int32),
+        ("vision_parameters", c_int64),
     ]
 
 
@@ -529,6 +657,40 @@ class llama4_context_info(Structure):
     ]
 
 
+class llama4_image_info(Structure):
+    """How a model sees a picture. The caller sets struct_size.
+
+    struct_size: sizeof(llama4_image_info)
+    width: pixels; 0 for llama4_image_create_tiles
+    height: pixels, likewise
+    columns: tiles of the grid
+    rows: tiles of the grid
+    tiles: in all: several have one behind them that shows the whole picture
+    embeddings: rows that it becomes
+    tokens: ids that it takes in a prompt: embeddings, and what stands around them
+    """
+
+    struct_size: int
+    width: int
+    height: int
+    columns: int
+    rows: int
+    tiles: int
+    embeddings: int
+    tokens: int
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("width", c_int32),
+        ("height", c_int32),
+        ("columns", c_int32),
+        ("rows", c_int32),
+        ("tiles", c_int32),
+        ("embeddings", c_int32),
+        ("tokens", c_int32),
+    ]
+
+
 class llama4_generate_params(Structure):
     """How to choose tokens, and when to stop.
 
@@ -536,18 +698,24 @@ class llama4_generate_params(Structure):
     flags: LLAMA4_GENERATE_ values, or 0
     max_tokens: 0: until a stop token comes or the context is full
     sampler: (nullable) NULL: greedy
+    embeddings: (nullable) (array length=n_embeddings) of the prompt, as for llama4_context_decode_embeddings
+    n_embeddings: numbers
     """
 
     struct_size: int
     flags: int
     max_tokens: int
     sampler: Any
+    embeddings: Any
+    n_embeddings: int
 
     _fields_ = [
         ("struct_size", c_uint32),
         ("flags", c_uint32),
         ("max_tokens", c_int64),
         ("sampler", POINTER(llama4_sampler)),
+        ("embeddings", POINTER(c_float)),
+        ("n_embeddings", c_uint64),
     ]
 
 
@@ -650,6 +818,13 @@ class Library(ctypes.CDLL):
     llama4_detokenizer_release: Callable[..., None]
     llama4_detokenizer_push: Callable[..., int]
     llama4_detokenizer_finish: Callable[..., int]
+    llama4_image_params_init: Callable[..., int]
+    llama4_image_open: Callable[..., int]
+    llama4_image_open_memory: Callable[..., int]
+    llama4_image_create: Callable[..., int]
+    llama4_image_create_tiles: Callable[..., int]
+    llama4_image_ref: Callable[..., Any]
+    llama4_image_release: Callable[..., None]
     llama4_chat_tokenize: Callable[..., int]
     llama4_model_open: Callable[..., int]
     llama4_model_open_fd: Callable[..., int]
@@ -670,6 +845,14 @@ class Library(ctypes.CDLL):
     llama4_context_truncate: Callable[..., int]
     llama4_context_fork: Callable[..., int]
     llama4_context_get_info: Callable[..., int]
+    llama4_context_decode_embeddings: Callable[..., int]
+    llama4_image_get_info: Callable[..., int]
+    llama4_image_encode: Callable[..., int]
+    llama4_embeddings_create: Callable[..., int]
+    llama4_embeddings_ref: Callable[..., Any]
+    llama4_embeddings_release: Callable[..., None]
+    llama4_embeddings_get_info: Callable[..., int]
+    llama4_embeddings_data: Callable[..., int]
     llama4_sampler_create: Callable[..., int]
     llama4_sampler_release: Callable[..., None]
     llama4_sampler_add_greedy: Callable[..., int]
@@ -867,6 +1050,111 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any], str]] = {
         length: (out) bytes.
         """
     ),
+    "llama4_image_params_init": (
+        c_int32,
+        [POINTER(llama4_image_params), c_size_t],
+        """llama4_status llama4_image_params_init(llama4_image_params *params, size_t size)
+
+        Fills the defaults.
+
+        params: (out)
+
+        Since 1.1.
+        """
+    ),
+    "llama4_image_open": (
+        c_int32,
+        [c_char_p, POINTER(llama4_image_params), POINTER(POINTER(llama4_image)), POINTER(llama4_error)],
+        """llama4_status llama4_image_open(const char *path, const llama4_image_params *params, llama4_image **image,
+            llama4_error *error)
+
+        Reads a PNG or JPEG file, told apart by its content. Of 16 bits a colour, 8 count; what is transparent
+        lies over white; grey, palettes and CMYK become RGB. A damaged file is refused as a whole.
+
+        params: (nullable)
+        image: (out) (transfer full) release with llama4_image_release.
+
+        Since 1.1.
+        """
+    ),
+    "llama4_image_open_memory": (
+        c_int32,
+        [c_void_p, c_size_t, POINTER(llama4_image_params), POINTER(POINTER(llama4_image)),
+         POINTER(llama4_error)],
+        """llama4_status llama4_image_open_memory(const void *data, size_t size, const llama4_image_params *params,
+            llama4_image **image, llama4_error *error)
+
+        The same from the bytes of a file.
+
+        data: (array length=size) no longer needed when the call returns.
+        params: (nullable)
+        image: (out) (transfer full) release with llama4_image_release.
+
+        Since 1.1.
+        """
+    ),
+    "llama4_image_create": (
+        c_int32,
+        [c_void_p, c_size_t, c_int32, c_int32, c_size_t, c_int32, POINTER(llama4_image_params),
+         POINTER(POINTER(llama4_image)), POINTER(llama4_error)],
+        """llama4_status llama4_image_create(const void *pixels, size_t size, int32_t width, int32_t height, size_t
+            stride, int32_t channels, const llama4_image_params *params, llama4_image **image, llama4_error
+            *error)
+
+        A picture from pixels, row after row from the top, copied.
+
+        pixels: (array length=size) 8 bits a channel.
+        stride: bytes from one row to the next; 0: rows follow each other.
+        channels: 1 (grey), 3 (RGB) or 4 (RGBA, laid over white).
+        params: (nullable)
+        image: (out) (transfer full) release with llama4_image_release.
+
+        Since 1.1.
+        """
+    ),
+    "llama4_image_create_tiles": (
+        c_int32,
+        [POINTER(c_float), c_size_t, c_int32, c_int32, c_int32, POINTER(llama4_image_params),
+         POINTER(POINTER(llama4_image)), POINTER(llama4_error)],
+        """llama4_status llama4_image_create_tiles(const float *tiles, size_t n, int32_t columns, int32_t rows, int32_t
+            tile_size, const llama4_image_params *params, llama4_image **image, llama4_error *error)
+
+        A picture that the program has cut up and normalised itself, copied.
+
+        tiles: (array length=n) float32 [tiles][3][tile_size][tile_size], row after row of the grid; if there
+            are several, the whole picture behind them.
+        columns: of the grid.
+        rows: of the grid; columns * rows is 1 .. 64.
+        params: (nullable) hooks are used, the rest ignored.
+        image: (out) (transfer full) release with llama4_image_release.
+
+        Since 1.1.
+        """
+    ),
+    "llama4_image_ref": (
+        POINTER(llama4_image),
+        [POINTER(llama4_image)],
+        """llama4_image *llama4_image_ref(llama4_image *image)
+
+        One more owner.
+
+        Returns: (transfer full) image.
+
+        Since 1.1.
+        """
+    ),
+    "llama4_image_release": (
+        None,
+        [POINTER(llama4_image)],
+        """void llama4_image_release(llama4_image *image)
+
+        One owner less.
+
+        image: (nullable) (transfer full)
+
+        Since 1.1.
+        """
+    ),
     "llama4_chat_tokenize": (
         c_int32,
         [POINTER(llama4_vocab), POINTER(llama4_message), c_size_t, c_size_t, c_uint32, POINTER(c_int32),
@@ -877,7 +1165,9 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any], str]] = {
 
         Token ids of a conversation up to and including the header of the assistant's answer, by Meta's rules:
         role, separator and content are encoded apart, and content never yields special tokens. Messages end
-        with eot; tool results, and assistant messages with tool calls, end with eom.
+        with eot; tool results, and assistant messages with tool calls, end with eom. Where a picture stands,
+        its tiles' <|patch|> ids hold the place of its embeddings. How many those are, the vocabulary knows
+        from its model; one opened alone takes Meta's tiles of 336 x 336 pixels and 144 embeddings.
 
         messages: (array length=n_messages stride=stride) stride is sizeof(llama4_message) of the caller's
             header.
@@ -1098,6 +1388,126 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any], str]] = {
         info: (out) struct_size set by the caller.
         """
     ),
+    "llama4_context_decode_embeddings": (
+        c_int32,
+        [POINTER(llama4_context), POINTER(llama4_batch_item), c_size_t, c_size_t, POINTER(c_float), c_size_t,
+         POINTER(llama4_error)],
+        """llama4_status llama4_context_decode_embeddings(llama4_context *context, const llama4_batch_item *items, size_t
+            n_items, size_t stride, const float *embeddings, size_t n, llama4_error *error)
+
+        llama4_context_decode, with rows of embeddings among the tokens: each item whose token is -1, or the
+        vocabulary's <|patch|>, takes the next row.
+
+        items: (array length=n_items stride=stride) stride is sizeof(llama4_batch_item) of the caller's
+            header.
+        embeddings: (array length=n) float32, as many rows of llama4_model_info.embedding_length as items
+            take.
+
+        Since 1.1.
+        """
+    ),
+    "llama4_image_get_info": (
+        c_int32,
+        [POINTER(llama4_image), POINTER(llama4_model), POINTER(llama4_image_info), POINTER(llama4_error)],
+        """llama4_status llama4_image_get_info(const llama4_image *image, const llama4_model *model, llama4_image_info
+            *info, llama4_error *error)
+
+        A picture's size and tiles.
+
+        model: (nullable) whose tiles; NULL: Meta's, of 336 x 336 pixels and 144 embeddings.
+        info: (out) struct_size set by the caller.
+
+        Since 1.1.
+        """
+    ),
+    "llama4_image_encode": (
+        c_int32,
+        [POINTER(llama4_context), POINTER(llama4_image), POINTER(POINTER(llama4_embeddings)),
+         POINTER(llama4_error)],
+        """llama4_status llama4_image_encode(llama4_context *context, const llama4_image *image, llama4_embeddings
+            **embeddings, llama4_error *error)
+
+        Computes a picture's embeddings with the threads of context, whose sequences stay as they are. Each
+        tile is a few seconds' work for a large model; llama4_context_params.progress and
+        llama4_context_cancel work here too. The result can be used any number of times, with any context of
+        the model.
+
+        embeddings: (out) (transfer full) release with llama4_embeddings_release.
+
+        Since 1.1.
+        """
+    ),
+    "llama4_embeddings_create": (
+        c_int32,
+        [POINTER(llama4_model), POINTER(c_float), c_size_t, c_int32, c_int32,
+         POINTER(POINTER(llama4_embeddings)), POINTER(llama4_error)],
+        """llama4_status llama4_embeddings_create(llama4_model *model, const float *numbers, size_t n, int32_t columns,
+            int32_t rows, llama4_embeddings **embeddings, llama4_error *error)
+
+        Embeddings that the program has from elsewhere, copied.
+
+        model: gives its allocator, and is held until the embeddings are released.
+        numbers: (array length=n) float32, tile after tile, row after row of the grid; if there are several,
+            those of the whole picture behind them. All tiles have the same number of rows, each
+            llama4_model_info.embedding_length wide.
+        columns: of the grid.
+        rows: of the grid; columns * rows is 1 .. 64.
+        embeddings: (out) (transfer full) release with llama4_embeddings_release.
+
+        Since 1.1.
+        """
+    ),
+    "llama4_embeddings_ref": (
+        POINTER(llama4_embeddings),
+        [POINTER(llama4_embeddings)],
+        """llama4_embeddings *llama4_embeddings_ref(llama4_embeddings *embeddings)
+
+        One more owner.
+
+        Returns: (transfer full) embeddings.
+
+        Since 1.1.
+        """
+    ),
+    "llama4_embeddings_release": (
+        None,
+        [POINTER(llama4_embeddings)],
+        """void llama4_embeddings_release(llama4_embeddings *embeddings)
+
+        One owner less.
+
+        embeddings: (nullable) (transfer full)
+
+        Since 1.1.
+        """
+    ),
+    "llama4_embeddings_get_info": (
+        c_int32,
+        [POINTER(llama4_embeddings), POINTER(llama4_image_info), POINTER(llama4_error)],
+        """llama4_status llama4_embeddings_get_info(const llama4_embeddings *embeddings, llama4_image_info *info,
+            llama4_error *error)
+
+        As for a picture; width and height are 0.
+
+        info: (out) struct_size set by the caller.
+
+        Since 1.1.
+        """
+    ),
+    "llama4_embeddings_data": (
+        c_int32,
+        [POINTER(llama4_embeddings), POINTER(POINTER(c_float)), POINTER(c_size_t), POINTER(llama4_error)],
+        """llama4_status llama4_embeddings_data(const llama4_embeddings *embeddings, const float **numbers, size_t
+            *count, llama4_error *error)
+
+        The numbers, in the order of llama4_embeddings_create.
+
+        numbers: (out) (array length=count) float32, valid as long as embeddings.
+        count: (out) numbers.
+
+        Since 1.1.
+        """
+    ),
     "llama4_sampler_create": (
         c_int32,
         [POINTER(llama4_model), c_uint64, POINTER(POINTER(llama4_sampler)), POINTER(llama4_error)],
@@ -1212,7 +1622,7 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any], str]] = {
             void *user, llama4_generate_result *result, llama4_error *error)
 
         llama4_chat_tokenize of a whole conversation, then llama4_context_generate, on a sequence that is
-        emptied first.
+        emptied first. Images among the messages are encoded before that; progress counts both.
 
         messages: (array length=n_messages stride=stride) stride is sizeof(llama4_message) of the caller's
             header.

@@ -23,7 +23,7 @@ fn main() {
         println!("cargo:rustc-link-search=native={}", Path::new(&folder).display());
         println!("cargo:rustc-link-lib={}llama4", if wants_static() { "static=" } else { "" });
         if wants_static() {
-            link_system_libraries();
+            link_system_libraries(&Path::new(&folder).join("pkgconfig/llama4.pc"));
         }
     } else {
         installed();
@@ -44,8 +44,17 @@ fn wants_static() -> bool {
     env::var("LLAMA4_STATIC").map_or(false, |value| !value.is_empty() && value != "0")
 }
 
-/// What a static libllama4 needs besides.
-fn link_system_libraries() {
+/// What a static libllama4 needs besides: the system's libraries, and the decoders of pictures that its pkg-config file names.
+fn link_system_libraries(description: &Path) {
+    let text = std::fs::read_to_string(description).unwrap_or_default();
+    let names = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Requires.private:"))
+        .unwrap_or_default();
+    for name in names.split([',', ' ']).filter(|name| !name.is_empty()) {
+        let flags = pkg_config_of(name, &["--libs"]).unwrap_or_else(|error| fail(&error));
+        link_flags(&flags);
+    }
     if target("FAMILY") == "unix" {
         println!("cargo:rustc-link-lib=m");
         println!("cargo:rustc-link-lib=pthread");
@@ -55,9 +64,13 @@ fn link_system_libraries() {
 // ---- an installed library ----
 
 fn pkg_config(arguments: &[&str]) -> Result<String, String> {
+    pkg_config_of("llama4", arguments)
+}
+
+fn pkg_config_of(name: &str, arguments: &[&str]) -> Result<String, String> {
     let program = env::var_os("PKG_CONFIG").unwrap_or_else(|| "pkg-config".into());
     let mut command = Command::new(&program);
-    command.args(arguments).arg("llama4");
+    command.args(arguments).arg(name);
     match command.output() {
         Err(error) => Err(format!("{} cannot be run: {}", Path::new(&program).display(), error)),
         Ok(done) if !done.status.success() => Err(String::from_utf8_lossy(&done.stderr).trim().to_string()),
@@ -105,7 +118,14 @@ fn installed() {
         arguments.push("--static");
     }
     let flags = pkg_config(&arguments).unwrap_or_else(|error| fail(&error));
-    for flag in split(&flags) {
+    link_flags(&flags);
+    if let Ok(folder) = pkg_config(&["--variable=libdir"]) {
+        println!("cargo:libdir={}", folder);
+    }
+}
+
+fn link_flags(flags: &str) {
+    for flag in split(flags) {
         if let Some(folder) = flag.strip_prefix("-L") {
             println!("cargo:rustc-link-search=native={}", folder);
         } else if flag == "-lllama4" && wants_static() {
@@ -119,9 +139,6 @@ fn installed() {
         } else if flag.starts_with("-Wl,") {
             println!("cargo:rustc-link-arg={}", flag);
         }
-    }
-    if let Ok(folder) = pkg_config(&["--variable=libdir"]) {
-        println!("cargo:libdir={}", folder);
     }
 }
 
@@ -206,6 +223,6 @@ fn vendored() {
     }
     println!("cargo:rustc-link-search=native={}", build.display());
     println!("cargo:rustc-link-lib=static=llama4");
-    link_system_libraries();
+    link_system_libraries(&build.join("meson-private/llama4.pc"));
     println!("cargo:include={}", source.join("include").display());
 }
