@@ -1,6 +1,7 @@
 """LLAMA4_BUILD names the repository's build folder, which the tests compare with; build/ if it is not set."""
 import os
 import pathlib
+import re
 import subprocess
 
 import pytest
@@ -38,6 +39,13 @@ def program():
     return path
 
 
+def decoders():
+    """What the static library needs for pictures, by the build's own pkg-config file."""
+    text = (BUILD / "meson-private/llama4.pc").read_text()
+    names = [name for line in re.findall("^Requires.private:(.*)$", text, re.M) for name in re.findall(r"[\w.+-]+", line)]
+    return subprocess.run(["pkg-config", "--libs", *names], stdout=subprocess.PIPE, check=True, text=True).stdout.split() if names else []
+
+
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory):
     """reference.c, compiled: a function that runs it and gives its output."""
@@ -46,7 +54,7 @@ def reference(tmp_path_factory):
         pytest.skip(f"no {library}: build the repository")
     out = tmp_path_factory.mktemp("reference") / "reference"
     source = pathlib.Path(__file__).with_name("reference.c")
-    subprocess.run([os.environ.get("CC", "cc"), "-std=c11", f"-I{ROOT}/include", source, "-o", out, library, "-lm", "-lpthread"], check=True)
+    subprocess.run([os.environ.get("CC", "cc"), "-std=c11", f"-I{ROOT}/include", source, "-o", out, library, *decoders(), "-lm", "-lpthread"], check=True)
     return lambda *arguments: subprocess.run([out, *map(str, arguments)], stdout=subprocess.PIPE, check=True, timeout=120).stdout
 
 

@@ -139,6 +139,7 @@ impl<'m> RawMessages<'m> {
                 tool_calls: if list.is_empty() { std::ptr::null() } else { list.as_ptr() },
                 n_tool_calls: list.len() as u64,
                 tool_call_stride: size_of::<sys::llama4_tool_call>() as u64,
+                ..Default::default()
             });
             calls.push(list); // the elements stay where they are
         }

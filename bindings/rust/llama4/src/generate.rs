@@ -272,6 +272,7 @@ fn raw_params(options: &mut Generate<'_>) -> sys::llama4_generate_params {
             .sampler
             .as_mut()
             .map_or(std::ptr::null_mut(), |sampler| sampler.raw.as_ptr()),
+        ..Default::default()
     }
 }
 
