@@ -3,13 +3,14 @@
 #include <string.h>
 
 #include "commands.h"
-#include "session.h"
+#include "picture.h"
 
 typedef struct conversation {
     const settings *set;
     session *session;
     const char *system;
     buffer system_text;            /* of /system */
+    pictures shown;                /* by /image, for the next message */
     int started;                   /* the context holds messages */
     int32_t pending;               /* last token of the last answer: reported, not yet in the context; -1: none */
     int terminal;                  /* somebody types */
@@ -21,6 +22,7 @@ typedef struct conversation {
 static const char help_text[] = "/help          this list\n"
                                 "/reset         forget the conversation\n"
                                 "/system TEXT   forget the conversation and begin with this system message\n"
+                                "/image FILE    show a PNG or JPEG picture with the next message\n"
                                 "/stats         speed of the last answer, and memory\n"
                                 "/quit          leave (or Ctrl-D)\n"
                                 "A backslash at the end of a line continues the message on the next. Ctrl-C stops an answer.\n";
@@ -44,6 +46,7 @@ static int reset(conversation *c)
     llama4_error error = LLAMA4_ERROR_INIT;
     c->started = 0;
     c->pending = -1;
+    pictures_clear(&c->shown);
     return llama4_context_truncate(c->session->context, 0, 0, &error) ? fail(&error) : 0;
 }
 
@@ -52,7 +55,7 @@ static int next_prompt(const conversation *c, const char *text, size_t length, i
 {
     const llama4_vocab *vocab = c->session->vocab;
     if (!c->started)
-        return ids_add_chat(out, vocab, c->system, text, length, 0);
+        return ids_add_pictures(out, vocab, c->system, &c->shown, text, length, 0);
     if (c->pending >= 0 && !ids_add(out, c->pending))
         return 1;
     if (c->pending < 0 || !(llama4_vocab_token_flags(vocab, c->pending) & LLAMA4_TOKEN_STOP)) {
@@ -60,7 +63,7 @@ static int next_prompt(const conversation *c, const char *text, size_t length, i
         if (eot >= 0 && !ids_add(out, eot))
             return 1;
     }
-    return ids_add_chat(out, vocab, NULL, text, length, LLAMA4_CHAT_NO_BOS);
+    return ids_add_pictures(out, vocab, NULL, &c->shown, text, length, LLAMA4_CHAT_NO_BOS);
 }
 
 static void say_full(const conversation *c)
@@ -85,6 +88,8 @@ static int ask(conversation *c, const char *text, size_t length)
         return 1;
     }
     params.max_tokens = c->set->max_tokens > 0 ? c->set->max_tokens : 0;
+    params.embeddings = c->shown.rows;
+    params.n_embeddings = c->shown.n_rows;
     c->last = 0;
     do { /* a Ctrl-C that came as the last answer ended may still be waiting in the context: it is not meant for this one */
         c->pending = -1;
@@ -95,6 +100,7 @@ static int ask(conversation *c, const char *text, size_t length)
     ids_free(&prompt);
     if (c->pending >= 0) {
         c->started = 1;
+        pictures_clear(&c->shown);
         if (c->last != '\n')
             out_write("\n", 1);
         out_flush();
@@ -127,6 +133,8 @@ static int obey(conversation *c, const char *line)
             c->system = c->system_text.data;
             c->failed |= reset(c);
         }
+    } else if (strncmp(line, "/image ", 7) == 0) {
+        c->failed |= pictures_add(&c->shown, c->session, line + 7 + strspn(line + 7, " ")) != 0;
     } else if (strcmp(line, "/stats") == 0) {
         if (c->result.struct_size)
             print_stats(c->session, &c->result);
@@ -202,6 +210,7 @@ static int run(int argc, char **argv)
         status = interrupted() && (!c.terminal || interrupted() != SIGINT) ? 128 + interrupted() : c.failed && !c.terminal;
     }
     buffer_free(&c.system_text);
+    pictures_clear(&c.shown);
     session_close(&s);
     return status;
 }
@@ -210,7 +219,7 @@ const command chat_command = {
     "chat",
     "MODEL",
     "Talks: reads messages line by line and streams the answers.",
-    "Commands inside the chat: /help, /reset, /system TEXT, /stats, /quit. A backslash at the end of a line\n"
+    "Commands inside the chat: /help, /reset, /system TEXT, /image FILE, /stats, /quit. A backslash at the end of a line\n"
     "continues the message on the next one. Ctrl-C stops an answer, at the prompt a second one leaves.\n",
     1,
     1,

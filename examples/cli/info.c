@@ -113,6 +113,16 @@ static void print_shape(const llama4_model_info *i)
     out_print("%lld positions\n", (long long)i->context_length);
 }
 
+static void print_vision(const llama4_model_info *i)
+{
+    row("pictures");
+    out_print("%d layers, width %d, %d heads, hidden %d, ", i->vision_layers, i->vision_width, i->vision_heads, i->vision_feed_forward_length);
+    print_count(i->vision_parameters);
+    out_print(" parameters\n");
+    row("");
+    out_print("tiles of %d x %d pixels, %d embeddings each, at most %d and the whole\n", i->tile_size, i->tile_size, i->tile_tokens, i->max_tiles);
+}
+
 static void print_table(const summary *s)
 {
     const llama4_model_info *i = &s->info;
@@ -123,11 +133,13 @@ static void print_table(const summary *s)
     }
     row("format");
     out_print("%s, %d file%s\n", i->format, i->files, i->files == 1 ? "" : "s");
-    row("parameters");
-    print_count(i->parameters);
-    out_print(", ");
-    print_count(i->active_parameters);
-    out_print(" used per token\n");
+    if (i->layers) { /* otherwise a picture encoder alone */
+        row("parameters");
+        print_count(i->parameters);
+        out_print(", ");
+        print_count(i->active_parameters);
+        out_print(" used per token\n");
+    }
     row("tensors");
     out_print("%d, ", i->tensors);
     print_bytes(i->tensor_bytes);
@@ -138,7 +150,10 @@ static void print_table(const summary *s)
         print_bytes(s->types[k].bytes);
         out_print("\n");
     }
-    print_shape(i);
+    if (i->layers)
+        print_shape(i);
+    if (i->vision_layers)
+        print_vision(i);
 }
 
 /* How a tensor takes part in computing. */
@@ -213,6 +228,13 @@ static void print_json(const summary *s, int with_tensors)
     json_float("temperature_scale", i->temperature_scale);
     json_int("temperature_length", i->temperature_length);
     json_float("norm_epsilon", i->norm_epsilon);
+    if (i->vision_layers)
+        out_print("\"vision\": {\"layers\": %d, \"width\": %d, \"heads\": %d, \"feed_forward_length\": %d, \"parameters\": %lld, \"tile_size\": %d, "
+                  "\"patch_size\": %d, \"tile_tokens\": %d, \"max_tiles\": %d}, ",
+                  i->vision_layers, i->vision_width, i->vision_heads, i->vision_feed_forward_length, (long long)i->vision_parameters, i->tile_size,
+                  i->patch_size, i->tile_tokens, i->max_tiles);
+    else
+        out_print("\"vision\": null, ");
     out_print("\"qk_norm\": %s, \"has_vocabulary\": %s, \"types\": [", i->qk_norm ? "true" : "false",
               i->has_vocabulary ? "true" : "false");
     for (size_t k = 0; k < s->n_types; k++)
@@ -234,10 +256,12 @@ static void print_json(const summary *s, int with_tensors)
 
 static int run(int argc, char **argv)
 {
+    const char *vision = NULL;
     int json = 0, tensors = 0, n;
     const option options[] = {
         {"tensors", 0, OPTION_FLAG, &tensors, NULL, "list every tensor, and how it is computed with", 0, 0},
         {"json", 0, OPTION_FLAG, &json, NULL, "print one JSON object", 0, 0},
+        {"mmproj", 0, OPTION_TEXT, &vision, "FILE", "the picture encoder of the model in FILE", 0, 0},
     };
     const char *path;
     llama4_error error = LLAMA4_ERROR_INIT;
@@ -249,6 +273,7 @@ static int run(int argc, char **argv)
         return status;
     llama4_model_params_init(&params, sizeof params);
     params.flags = LLAMA4_MODEL_HEADER_ONLY;
+    params.vision_path = vision;
     if (llama4_model_open(path, &params, &model, &error))
         return fail(&error);
     status = summarise(model, &s);

@@ -119,6 +119,13 @@ static int set_value(const command *c, const option *o, const char *text)
     case OPTION_TEXT:
         *(const char **)o->value = text;
         return OPTIONS_GO_ON;
+    case OPTION_LIST: {
+        text_list *list = o->value;
+        if (list->count == sizeof list->items / sizeof *list->items)
+            return options_mistake(c, "--%s is given more than %zu times", o->name, list->count);
+        list->items[list->count++] = text;
+        return OPTIONS_GO_ON;
+    }
     case OPTION_INT:
         if (parse_int(text, (int64_t)o->min, o->max >= 9e18 ? INT64_MAX : (int64_t)o->max, o->value))
             return OPTIONS_GO_ON;

@@ -8,10 +8,16 @@
 typedef enum option_kind {
     OPTION_FLAG, /* value: int, set to 1 */
     OPTION_TEXT, /* value: const char * */
+    OPTION_LIST, /* value: text_list *, one more text each time */
     OPTION_INT,  /* value: int64_t, from min to max */
     OPTION_SEED, /* value: uint64_t */
     OPTION_REAL  /* value: double, from min to max */
 } option_kind;
+
+typedef struct text_list {
+    const char *items[64];
+    size_t count;
+} text_list;
 
 typedef struct option {
     const char *name; /* without the dashes */

@@ -2,13 +2,14 @@
 #include <string.h>
 
 #include "commands.h"
-#include "session.h"
+#include "picture.h"
 
 #define DEFAULT_LIMIT 256 /* tokens after --raw or --ids, which have no natural end */
 
 typedef struct arguments {
     settings set;
     const char *prompt, *file, *ids;
+    text_list images;
     int raw, ignore_stop, print_ids, json;
 } arguments;
 
@@ -42,7 +43,15 @@ static int read_ids(const char *text, id_list *out)
     return out->count ? 0 : options_mistake(&run_command, "--ids: no token id given");
 }
 
-static int make_prompt(const arguments *a, const session *s, const buffer *file, id_list *out)
+static int look(const arguments *a, session *s, pictures *p)
+{
+    int status = 0;
+    for (size_t i = 0; i < a->images.count && status == 0; i++)
+        status = pictures_add(p, s, a->images.items[i]);
+    return status;
+}
+
+static int make_prompt(const arguments *a, const session *s, const pictures *p, const buffer *file, id_list *out)
 {
     const char *text = a->prompt ? a->prompt : file->data;
     size_t length = a->prompt ? strlen(a->prompt) : file->size;
@@ -50,6 +59,10 @@ static int make_prompt(const arguments *a, const session *s, const buffer *file,
         return 0; /* read already */
     if (!s->vocab)
         return fail_text("the model has no vocabulary: give the prompt as --ids, or a vocabulary with --vocab");
+    if (p->count && !has_chat_format(s->vocab))
+        return fail_text("the vocabulary has no chat format, which pictures need");
+    if (p->count)
+        return ids_add_pictures(out, s->vocab, a->set.system, p, text, length, 0);
     if (a->raw || !has_chat_format(s->vocab))
         return ids_add_text(out, s->vocab, text, length, LLAMA4_TOKENIZE_BOS);
     return ids_add_chat(out, s->vocab, a->set.system, text, length, 0);
@@ -109,7 +122,7 @@ static void print_json(const answer *w, const id_list *prompt, const llama4_gene
     out_print("}\n");
 }
 
-static int generate(const arguments *a, session *s, const id_list *prompt, answer *w)
+static int generate(const arguments *a, session *s, const id_list *prompt, const pictures *p, answer *w)
 {
     llama4_error error = LLAMA4_ERROR_INIT;
     llama4_generate_params params = {.struct_size = sizeof params, .flags = a->ignore_stop ? LLAMA4_GENERATE_IGNORE_STOP : 0};
@@ -117,6 +130,8 @@ static int generate(const arguments *a, session *s, const id_list *prompt, answe
     int open_ended = a->raw || a->ids || !has_chat_format(s->vocab);
     params.max_tokens = a->set.max_tokens >= 0 ? a->set.max_tokens : open_ended ? DEFAULT_LIMIT : 0;
     params.sampler = s->sampler;
+    params.embeddings = p->rows;
+    params.n_embeddings = p->n_rows;
     progress_start(&s->bar, "reading");
     llama4_status status =
         llama4_context_generate(s->context, 0, prompt->ids, prompt->count, &params, on_text, w, &result, &error);
@@ -144,6 +159,8 @@ static int check(const arguments *a)
         return options_mistake(&run_command, "--system belongs to the chat format: it cannot be used with --raw or --ids");
     if (a->raw && a->ids)
         return options_mistake(&run_command, "--raw and --ids cannot be used together: ids are always taken as they are");
+    if (a->images.count && (a->raw || a->ids))
+        return options_mistake(&run_command, "--image belongs to the chat format: it cannot be used with --raw or --ids");
     if (a->json && a->print_ids)
         return options_mistake(&run_command, "--json and --print-ids cannot be used together: the object holds the ids");
     return 0;
@@ -157,6 +174,7 @@ static int run(int argc, char **argv)
         {"file", 'f', OPTION_TEXT, &a.file, "FILE", "the same from a file; '-' is standard input", 0, 0},
         {"ids", 0, OPTION_TEXT, &a.ids, "\"1 2 3\"", "the prompt as token ids, taken as they are", 0, 0},
         {"raw", 0, OPTION_FLAG, &a.raw, NULL, "no chat format: the model continues the text", 0, 0},
+        {"image", 'i', OPTION_LIST, &a.images, "FILE", "a PNG or JPEG picture before the prompt; once for each", 0, 0},
         SETTINGS_OPTIONS(&a.set),
         {"ignore-stop", 0, OPTION_FLAG, &a.ignore_stop, NULL, "go on past the tokens that end an answer", 0, 0},
         {"print-ids", 0, OPTION_FLAG, &a.print_ids, NULL, "print token ids in place of text", 0, 0},
@@ -166,6 +184,7 @@ static int run(int argc, char **argv)
     int n;
     session s = {0};
     id_list prompt = {0};
+    pictures shown = {0};
     buffer file = {0};
     answer w = {.arguments = &a, .session = &s};
     int status = options_parse(&run_command, options, sizeof options / sizeof *options, argc, argv, &model, &n);
@@ -181,9 +200,12 @@ static int run(int argc, char **argv)
     if (status == 0 && !s.vocab && !a.print_ids && !a.json)
         status = fail_text("%s has no vocabulary: use --print-ids or --json, or give a vocabulary with --vocab", model);
     if (status == 0)
-        status = make_prompt(&a, &s, &file, &prompt);
+        status = look(&a, &s, &shown);
     if (status == 0)
-        status = generate(&a, &s, &prompt, &w);
+        status = make_prompt(&a, &s, &shown, &file, &prompt);
+    if (status == 0)
+        status = generate(&a, &s, &prompt, &shown, &w);
+    pictures_clear(&shown);
     session_close(&s);
     ids_free(&prompt);
     ids_free(&w.ids);

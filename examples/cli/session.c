@@ -96,6 +96,7 @@ int session_open(session *s, const char *path, const settings *set)
     params.progress = progress_step;
     params.progress_user = &s->bar;
     params.vocabulary_path = set->vocabulary;
+    params.vision_path = set->vision;
     params.cpu_level = set->cpu_level;
     llama4_status status = llama4_model_open(path, &params, &s->model, &error);
     progress_end(&s->bar);
@@ -173,17 +174,10 @@ int ids_add_text(id_list *list, const llama4_vocab *vocab, const char *text, siz
     return 0;
 }
 
-int ids_add_chat(id_list *list, const llama4_vocab *vocab, const char *system, const char *user, size_t user_length,
-                 uint32_t flags)
+int ids_add_messages(id_list *list, const llama4_vocab *vocab, const llama4_message *messages, size_t n, uint32_t flags)
 {
     llama4_error error = LLAMA4_ERROR_INIT;
-    llama4_message messages[2];
-    size_t n = 0, count;
-    memset(messages, 0, sizeof messages);
-    if (system)
-        messages[n++] = (llama4_message){.struct_size = sizeof *messages, .role = "system", .content = system};
-    messages[n++] =
-        (llama4_message){.struct_size = sizeof *messages, .role = "user", .content = user, .content_length = user_length};
+    size_t count;
     if (llama4_chat_tokenize(vocab, messages, n, sizeof *messages, flags, NULL, 0, &count, &error))
         return fail(&error);
     if (!make_room(list, count))
@@ -192,6 +186,19 @@ int ids_add_chat(id_list *list, const llama4_vocab *vocab, const char *system, c
         return fail(&error);
     list->count += count;
     return 0;
+}
+
+int ids_add_chat(id_list *list, const llama4_vocab *vocab, const char *system, const char *user, size_t user_length,
+                 uint32_t flags)
+{
+    llama4_message messages[2];
+    size_t n = 0;
+    memset(messages, 0, sizeof messages);
+    if (system)
+        messages[n++] = (llama4_message){.struct_size = sizeof *messages, .role = "system", .content = system};
+    messages[n++] =
+        (llama4_message){.struct_size = sizeof *messages, .role = "user", .content = user, .content_length = user_length};
+    return ids_add_messages(list, vocab, messages, n, flags);
 }
 
 int has_chat_format(const llama4_vocab *vocab)

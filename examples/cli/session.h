@@ -11,7 +11,7 @@ typedef struct settings {
     double temperature, top_p, min_p;
     int64_t top_k, threads, context_length, max_tokens; /* max_tokens -1: not given */
     uint64_t seed;
-    const char *vocabulary, *system;
+    const char *vocabulary, *vision, *system;
     int stats;
     int32_t cpu_level, kv_type, batch_size, sequences; /* as in llama4.h; sequences 0: one */
 } settings;
@@ -51,6 +51,8 @@ const char *cpu_name(int32_t level); /* as --cpu takes it */
      "a system message before the first question", 0, 0},                                                  \
     {"vocab", 0, OPTION_TEXT, &(s)->vocabulary, "FILE",                                                    \
      "take the vocabulary from this tokenizer.json,\ntokenizer.model or GGUF", 0, 0},                      \
+    {"mmproj", 0, OPTION_TEXT, &(s)->vision, "FILE",                                                       \
+     "the picture encoder: an mmproj GGUF file, or a Hugging\nFace directory (default: the model's own)", 0, 0}, \
     {"stats", 0, OPTION_FLAG, &(s)->stats, NULL,                                                           \
      "speed and memory, on standard error", 0, 0}
 
@@ -90,6 +92,8 @@ void ids_free(id_list *list);
 int ids_add_text(id_list *list, const llama4_vocab *vocab, const char *text, size_t length, uint32_t flags);
 int ids_add_chat(id_list *list, const llama4_vocab *vocab, const char *system, const char *user, size_t user_length,
                  uint32_t flags);
+
+int ids_add_messages(id_list *list, const llama4_vocab *vocab, const llama4_message *messages, size_t n, uint32_t flags);
 
 /* 1 if the vocabulary knows the chat format. */
 int has_chat_format(const llama4_vocab *vocab);

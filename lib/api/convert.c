@@ -22,7 +22,7 @@ llama4_status llama4_convert(const char *in_path, const char *out_path, const ll
     llama4_status status = l4_read_struct(&p, params, sizeof p, sizeof p, "llama4_convert_params", error);
     if (status)
         return status;
-    if (p.flags & ~(uint32_t)LLAMA4_CONVERT_SEARCH)
+    if (p.flags & ~(uint32_t)(LLAMA4_CONVERT_SEARCH | LLAMA4_CONVERT_VISION))
         return l4_fail(error, LLAMA4_ERR_UNSUPPORTED, "llama4_convert_params.flags has bits that this library does not know: 0x%x",
                        (unsigned)p.flags);
     return l4_convert(in_path, out_path, &p, error);

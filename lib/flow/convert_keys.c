@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "flow/convert.h"
+#include "flow/convert_write.h"
 
 static llama4_status put_text(l4_gguf_builder *b, const char *key, const char *text, llama4_error *error)
 {
@@ -12,8 +12,7 @@ static llama4_status put_text(l4_gguf_builder *b, const char *key, const char *t
 
 /* ---- General ---- */
 
-/* GGUF's number for "mostly of this type"; -1: it has none. */
-static int file_type(uint32_t type)
+int l4_convert_file_type(uint32_t type)
 {
     switch (type) {
     case LLAMA4_TYPE_F32:
@@ -83,8 +82,8 @@ static llama4_status put_general(const llama4_model *m, const l4_convert_summary
         status = put_text(b, "general.name", m->config.name, error);
     if (status == LLAMA4_OK)
         status = put_text(b, "general.size_label", label, error);
-    if (status == LLAMA4_OK && file_type(s->type) >= 0)
-        status = l4_gguf_put_u32(b, "general.file_type", (uint32_t)file_type(s->type), error);
+    if (status == LLAMA4_OK && l4_convert_file_type(s->type) >= 0)
+        status = l4_gguf_put_u32(b, "general.file_type", (uint32_t)l4_convert_file_type(s->type), error);
     return status ? status : l4_gguf_put_u32(b, "general.quantization_version", 2, error);
 }
 

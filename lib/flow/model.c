@@ -182,7 +182,7 @@ static llama4_status fill(opening *o, const l4_source *source, llama4_error *err
         if (status == LLAMA4_OK && !source->as_stored)
             status = l4_weights_pack(&m->weights, m->archive, o->params->progress, o->params->progress_user, 0.3f, error);
     }
-    if (status == LLAMA4_OK)
+    if (status == LLAMA4_OK && !source->as_stored)
         status = add_vision(o, directory ? source->path : NULL, error);
     return status ? status : report(o, 1.0f, error);
 }

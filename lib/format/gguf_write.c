@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/half.h"
 #include "format/gguf.h"
 #include "format/types.h"
 
@@ -140,6 +141,11 @@ llama4_status l4_gguf_append_string(l4_gguf_builder *b, const char *text, size_t
 llama4_status l4_gguf_append_i32(l4_gguf_builder *b, int32_t value, llama4_error *error)
 {
     return put_number(keys_of(b), (uint32_t)value, 4, error);
+}
+
+llama4_status l4_gguf_append_f32(l4_gguf_builder *b, float value, llama4_error *error)
+{
+    return put_number(keys_of(b), l4_f32_bits(value), 4, error);
 }
 
 llama4_status l4_gguf_append_u8(l4_gguf_builder *b, uint8_t value, llama4_error *error)

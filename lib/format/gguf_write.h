@@ -27,6 +27,7 @@ llama4_status l4_gguf_put_bool(l4_gguf_builder *b, const char *key, int value, l
 llama4_status l4_gguf_put_array(l4_gguf_builder *b, const char *key, uint32_t element_type, uint64_t count, llama4_error *error);
 llama4_status l4_gguf_append_string(l4_gguf_builder *b, const char *text, size_t length, llama4_error *error);
 llama4_status l4_gguf_append_i32(l4_gguf_builder *b, int32_t value, llama4_error *error); /* I32, U32 */
+llama4_status l4_gguf_append_f32(l4_gguf_builder *b, float value, llama4_error *error);
 llama4_status l4_gguf_append_u8(l4_gguf_builder *b, uint8_t value, llama4_error *error);  /* BOOL, U8 */
 
 /* Describes the next tensor; dims fastest first. */

@@ -69,6 +69,8 @@ llama4_status l4_vision_config_from_gguf(const l4_gguf *g, l4_vision_config *out
     if (status == LLAMA4_OK)
         status = l4_gguf_get_f32(g, "clip.vision.attention.layer_norm_epsilon", 0, &c.epsilon, error);
     if (status == LLAMA4_OK)
+        status = l4_gguf_get_f32(g, "clip.vision.rope.freq_base", 0, &c.rope_base, error);
+    if (status == LLAMA4_OK)
         status = colours(g, "clip.vision.image_mean", c.mean, error);
     if (status == LLAMA4_OK)
         status = colours(g, "clip.vision.image_std", c.std, error);

@@ -373,7 +373,7 @@ TEST(arguments)
     p.struct_size = 8;
     CHECK_EQ(llama4_convert(SCOUT, path_a, &p, &e), LLAMA4_ERR_ARGUMENT);
     llama4_convert_params_init(&p, sizeof p);
-    p.flags = LLAMA4_CONVERT_SEARCH << 1;
+    p.flags = 1u << 30;
     CHECK_EQ(llama4_convert(SCOUT, path_a, &p, &e), LLAMA4_ERR_UNSUPPORTED);
     llama4_convert_params_init(&p, sizeof p);
     p.allocate = counting_allocate;

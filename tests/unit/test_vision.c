@@ -1,48 +1,11 @@
-/* Pictures in prompts: encoding, chats with images, frames and embeddings, memory that runs out, and what goes wrong. */
+/* Pictures in prompts: encoding, chats with images, frames and embeddings, and what is refused. */
 #include <math.h>
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "check.h"
 #include "support.h"
 
-enum { MOST = 64, SIDE = 56 };
-
-static llama4_error error = LLAMA4_ERROR_INIT;
-
-/* A colourful picture from nothing. */
-static llama4_image *picture(int32_t width, int32_t height, uint64_t seed, const llama4_image_params *params)
-{
-    uint8_t *pixels = malloc((size_t)width * (size_t)height * 3);
-    llama4_image *image = NULL;
-    for (size_t i = 0; i < (size_t)width * (size_t)height * 3; i++)
-        pixels[i] = (uint8_t)(next_random(&seed) >> 7);
-    CHECK_STATUS(llama4_image_create(pixels, (size_t)width * (size_t)height * 3, width, height, 0, 3, params, &image, &error), LLAMA4_OK, error);
-    free(pixels);
-    return image;
-}
-
-static llama4_part text_part(const char *text)
-{
-    return (llama4_part){.struct_size = sizeof(llama4_part), .text = text};
-}
-
-static llama4_part image_part(const llama4_image *image)
-{
-    return (llama4_part){.struct_size = sizeof(llama4_part), .image = image};
-}
-
-static llama4_message message_of(const llama4_part *parts, size_t n)
-{
-    return (llama4_message){.struct_size = sizeof(llama4_message), .role = "user", .parts = parts, .n_parts = n, .part_stride = sizeof *parts};
-}
-
-static llama4_image_info image_info(const llama4_image *image, const llama4_model *model)
-{
-    llama4_image_info info = {.struct_size = sizeof info};
-    CHECK_STATUS(llama4_image_get_info(image, model, &info, &error), LLAMA4_OK, error);
-    return info;
-}
+#include "pictures.h"
 
 /* ---- What a model says ---- */
 
@@ -90,20 +53,6 @@ TEST(vision_paths)
 }
 
 /* ---- Encoding ---- */
-
-static float *encoded(llama4_context *c, const llama4_image *image, size_t *n)
-{
-    llama4_embeddings *e = NULL;
-    const float *numbers = NULL;
-    float *copy = NULL;
-    if (CHECK_STATUS(llama4_image_encode(c, image, &e, &error), LLAMA4_OK, error) &&
-        CHECK_STATUS(llama4_embeddings_data(e, &numbers, n, &error), LLAMA4_OK, error)) {
-        copy = malloc(*n * sizeof *copy);
-        memcpy(copy, numbers, *n * sizeof *copy);
-    }
-    llama4_embeddings_release(e);
-    return copy;
-}
 
 TEST(every_instruction_set_gives_the_same_bits)
 {
@@ -178,20 +127,6 @@ TEST(tiles_do_not_depend_on_each_other)
 }
 
 /* ---- Chats ---- */
-
-typedef struct answer {
-    int32_t ids[MOST];
-    size_t n;
-} answer;
-
-static int32_t on_text(void *user, int32_t token, const char *text, size_t length)
-{
-    answer *a = user;
-    (void)text, (void)length;
-    if (token >= 0 && a->n < MOST)
-        a->ids[a->n++] = token;
-    return 0;
-}
 
 static answer chat(llama4_context *c, const llama4_message *m, size_t n)
 {
@@ -444,153 +379,5 @@ TEST(rows_and_items_must_match)
     llama4_model_release(m);
 }
 
-/* ---- Progress and cancelling ---- */
-
-typedef struct watch {
-    float last;
-    int calls, stop_at, wrong;
-} watch;
-
-static int32_t on_progress(void *user, float fraction)
-{
-    watch *w = user;
-    w->wrong += !(fraction >= w->last && fraction <= 1.0001f);
-    w->last = fraction;
-    return ++w->calls == w->stop_at;
-}
-
-TEST(progress_and_cancelling)
-{
-    llama4_model *m = open_model(VISION, NULL);
-    llama4_context *c = NULL;
-    watch w = {0};
-    llama4_context_params p = {.struct_size = sizeof p, .progress = on_progress, .progress_user = &w, .threads = 2};
-    REQUIRE(m && !llama4_context_create(m, &p, &c, &error));
-    llama4_image *image = picture(150, 100, 9, NULL);
-    llama4_embeddings *e = NULL;
-    CHECK_STATUS(llama4_image_encode(c, image, &e, &error), LLAMA4_OK, error);
-    llama4_embeddings_release(e);
-    CHECK(w.wrong == 0 && w.last > 0.999f && w.calls >= 4);
-    const int encode_calls = w.calls;
-    for (int stop = 1; stop <= encode_calls; stop++) {
-        w = (watch){.stop_at = stop};
-        e = NULL;
-        CHECK_STATUS(llama4_image_encode(c, image, &e, &error), LLAMA4_ERR_CANCELLED, error);
-        CHECK(e == NULL);
-    }
-    llama4_context_cancel(c);
-    w = (watch){0};
-    CHECK_STATUS(llama4_image_encode(c, image, &e, &error), LLAMA4_ERR_CANCELLED, error);
-    CHECK_STATUS(llama4_image_encode(c, image, &e, &error), LLAMA4_OK, error); /* once only */
-    llama4_embeddings_release(e);
-
-    /* A chat: encoding and decoding are one work, from 0 to 1. */
-    llama4_part parts[2] = {image_part(image), text_part("What?")};
-    llama4_message message = message_of(parts, 2);
-    llama4_generate_params g = {.struct_size = sizeof g, .max_tokens = 1};
-    w = (watch){0};
-    CHECK_STATUS(llama4_context_chat(c, 0, &message, 1, sizeof message, &g, NULL, NULL, NULL, &error), LLAMA4_OK, error);
-    CHECK(w.wrong == 0 && w.last > 0.999f && w.calls > encode_calls);
-    const int64_t length = llama4_context_sequence_length(c, 0);
-    const int chat_calls = w.calls;
-    for (int stop = 1; stop <= chat_calls; stop++) {
-        w = (watch){.stop_at = stop};
-        CHECK_STATUS(llama4_context_chat(c, 0, &message, 1, sizeof message, &g, NULL, NULL, NULL, &error), LLAMA4_ERR_CANCELLED, error);
-        CHECK_EQ(w.wrong, 0);
-        int64_t now = llama4_context_sequence_length(c, 0);
-        CHECK_EQ(now, stop <= encode_calls ? length : 0); /* emptied when the new conversation begins */
-        if (now == 0) {
-            w = (watch){0};
-            CHECK_STATUS(llama4_context_chat(c, 0, &message, 1, sizeof message, &g, NULL, NULL, NULL, &error), LLAMA4_OK, error);
-        }
-    }
-    llama4_image_release(image);
-    llama4_context_release(c);
-    llama4_model_release(m);
-}
-
-static void *cancel_soon(void *user)
-{
-    for (int i = 0; i < 200; i++)
-        llama4_context_cancel(user);
-    return NULL;
-}
-
-/* From another thread, at any moment: cancelled or done, never something else. */
-TEST(cancelling_from_elsewhere)
-{
-    llama4_model *m = open_model(VISION, NULL);
-    llama4_context *c = m ? open_context(m, 2, 0) : NULL;
-    llama4_image *image = picture(150, 100, 9, NULL);
-    REQUIRE(c != NULL);
-    for (int i = 0; i < 20; i++) {
-        pthread_t thread;
-        llama4_embeddings *e = NULL;
-        REQUIRE(pthread_create(&thread, NULL, cancel_soon, c) == 0);
-        llama4_status status = llama4_image_encode(c, image, &e, &error);
-        CHECK((status == LLAMA4_OK) == (e != NULL) && (status == LLAMA4_OK || status == LLAMA4_ERR_CANCELLED));
-        pthread_join(thread, NULL);
-        llama4_embeddings_release(e);
-    }
-    llama4_image_release(image);
-    llama4_context_release(c);
-    llama4_model_release(m);
-}
-
-/* ---- Memory that runs out ---- */
-
-/* Opens, shows, answers; the n-th allocation fails. Returns the failures met; the answer goes to *a if there were none. */
-static size_t try_all(size_t n, answer *a)
-{
-    counting heap = {.fail_at = n, .fail_count = 1};
-    llama4_model_params mp = counting_params(&heap);
-    llama4_image_params ip = {.struct_size = sizeof ip, .allocate = mp.allocate, .release = mp.release, .allocator_user = mp.allocator_user};
-    llama4_context_params cp = {.struct_size = sizeof cp, .threads = 1};
-    llama4_model *m = NULL;
-    llama4_context *c = NULL;
-    llama4_image *image = NULL;
-    llama4_embeddings *e = NULL;
-    uint8_t pixels[90 * 60];
-    for (size_t i = 0; i < sizeof pixels; i++)
-        pixels[i] = (uint8_t)(i * 11);
-    llama4_status status = llama4_image_create(pixels, sizeof pixels, 90, 60, 0, 1, &ip, &image, &error);
-    if (!status)
-        status = llama4_model_open(VISION, &mp, &m, &error);
-    if (!status)
-        status = llama4_context_create(m, &cp, &c, &error);
-    if (!status)
-        status = llama4_image_encode(c, image, &e, &error);
-    if (!status) {
-        llama4_part parts[3] = {image_part(image), text_part("and"), {.struct_size = sizeof(llama4_part), .embeddings = e}};
-        llama4_message message = message_of(parts, 3);
-        llama4_generate_params g = {.struct_size = sizeof g, .max_tokens = 3, .flags = LLAMA4_GENERATE_IGNORE_STOP};
-        a->n = 0;
-        status = llama4_context_chat(c, 0, &message, 1, sizeof message, &g, on_text, a, NULL, &error);
-    }
-    if (heap.failed)
-        CHECK_STATUS(status, LLAMA4_ERR_MEMORY, error);
-    else
-        CHECK_STATUS(status, LLAMA4_OK, error);
-    llama4_embeddings_release(e);
-    llama4_context_release(c);
-    llama4_model_release(m);
-    llama4_image_release(image);
-    CHECK(heap.live == 0 && heap.damaged == 0);
-    return heap.failed;
-}
-
-TEST(out_of_memory)
-{
-    answer a = {.n = 0}, b = {.n = 0};
-    size_t n = 1;
-    CHECK_EQ(try_all(0, &a), 0);
-    CHECK_EQ(a.n, 3);
-    while (try_all(n, &b))
-        n++;
-    CHECK(n > 60);
-    CHECK_MEM(a.ids, b.ids, 3 * sizeof *a.ids);
-}
-
 TEST_MAIN(T(shape), T(vision_paths), T(every_instruction_set_gives_the_same_bits), T(tiles_do_not_depend_on_each_other), T(three_ways_to_show_a_picture),
-          T(frames_of_a_video), T(parts_that_are_wrong), T(models_without_eyes), T(more_pictures_than_fit), T(rows_and_items_must_match),
-          T(progress_and_cancelling), T(cancelling_from_elsewhere), T(out_of_memory))
+          T(frames_of_a_video), T(parts_that_are_wrong), T(models_without_eyes), T(more_pictures_than_fit), T(rows_and_items_must_match))

@@ -1,0 +1,247 @@
+/* Tensors in, one GGUF v3 file out. The list of tensors is walked twice: to describe them in the head, then to write their data a few rows at a
+ * time, so that memory stays bounded whatever the model's size. What the tensors and keys are, convert.c and convert_vision.c know. */
+#include "flow/convert_write.h"
+
+#include "base/cpu.h"
+#include "base/half.h"
+#include "base/pool.h"
+#include "format/types.h"
+#include "kernels/encode.h"
+#include "kernels/quantize.h"
+
+#define MAX_ROWS 64             /* that a column walk reads together: two cache lines of bf16 */
+#define BUFFER_FLOATS (1 << 19) /* of decoded rows, unless one row alone is longer */
+#define COPY_BYTES (4 << 20)    /* between two looks at the progress callback */
+
+static const l4_matrix *matrix_at(const l4_convert_item *it, uint32_t i)
+{
+    return (const l4_matrix *)(const void *)((const char *)it->matrix + i * it->step);
+}
+
+static uint32_t output_type(const l4_convert_job *j, const l4_convert_item *it)
+{
+    if (it->vector || it->exact)
+        return LLAMA4_TYPE_F32;
+    if (j->plan.given)
+        return l4_type_plan_for(&j->plan, it->name, j->layers, it->cols);
+    for (uint32_t i = 1; i < it->count; i++)
+        if (matrix_at(it, i)->type != it->matrix->type)
+            return LLAMA4_TYPE_F32;
+    return it->matrix->type;
+}
+
+/* ---- First walk: descriptions ---- */
+
+static void count_weights(l4_convert_job *j, const l4_convert_item *it, uint32_t type)
+{
+    uint64_t n = (uint64_t)it->rows * it->cols;
+    *(it->stack ? &j->summary.experts : &j->summary.shared) += n;
+    if (it->vector || it->exact)
+        return;
+    int k = 0; /* at most three types matter; a fourth counts as the last */
+    while (k < 2 && j->weights[k] && j->types[k] != type)
+        k++;
+    j->types[k] = type;
+    j->weights[k] += n * it->count;
+}
+
+static llama4_status describe(l4_convert_job *j, const l4_convert_item *it, llama4_error *error)
+{
+    uint64_t dims[3] = {it->cols, it->rows, it->count};
+    uint32_t type = output_type(j, it);
+    count_weights(j, it, type);
+    if (it->cols > j->buffer_floats)
+        j->buffer_floats = it->cols;
+    return l4_gguf_put_tensor(&j->builder, it->name, type, it->stack ? 3 : it->vector && it->rows == 1 ? 1 : 2, dims, error);
+}
+
+/* ---- Second walk: data ---- */
+
+static llama4_status progress(l4_convert_job *j, llama4_error *error)
+{
+    const llama4_convert_params *p = j->params;
+    uint64_t total = j->builder.data_size;
+    if (!p->progress || (j->done < total && j->done - j->shown < total / 1000))
+        return LLAMA4_OK;
+    j->shown = j->done;
+    if (p->progress(p->progress_user, total ? (float)((double)j->done / (double)total) : 1.0f))
+        return l4_fail(error, LLAMA4_ERR_CANCELLED, "converting was cancelled");
+    return LLAMA4_OK;
+}
+
+static llama4_status put(l4_convert_job *j, const void *data, size_t size, llama4_error *error)
+{
+    llama4_status status = l4_writer_write(&j->writer, data, size, error);
+    j->done += size;
+    return status ? status : progress(j, error);
+}
+
+static float column_element(uint32_t type, const uint8_t *p)
+{
+    if (type == LLAMA4_TYPE_F32)
+        return l4_load_f32(p);
+    return type == LLAMA4_TYPE_F16 ? l4_f16_to_f32(l4_load_u16(p)) : l4_bf16_to_f32(l4_load_u16(p));
+}
+
+/* Rows first .. first + n - 1 as float32. A matrix stored by columns is walked along them, n elements at a time. */
+static void decode_rows(const l4_matrix *m, uint32_t first, uint32_t n, float *out)
+{
+    if (m->layout == L4_ROWS) {
+        for (uint32_t r = 0; r < n; r++)
+            l4_matrix_row(m, first + r, out + (size_t)r * m->cols);
+        return;
+    }
+    size_t element = m->type == LLAMA4_TYPE_F32 ? 4 : 2;
+    for (uint32_t c = 0; c < m->cols; c++) {
+        const uint8_t *column = m->data + c * m->stride + first * element;
+        for (uint32_t r = 0; r < n; r++)
+            out[(size_t)r * m->cols + c] = column_element(m->type, column + r * element);
+    }
+}
+
+/* Rows as they lie in the file. */
+static llama4_status copy_rows(l4_convert_job *j, const l4_matrix *m, size_t row_bytes, llama4_error *error)
+{
+    llama4_status status = LLAMA4_OK;
+    uint64_t pieces = m->rows, size = row_bytes;
+    if (m->stride == row_bytes) { /* no gaps: one piece */
+        pieces = 1;
+        size *= m->rows;
+    }
+    for (uint64_t i = 0; i < pieces; i++)
+        for (uint64_t at = 0; status == LLAMA4_OK && at < size; at += COPY_BYTES)
+            status = put(j, m->data + i * m->stride + at, (size_t)(size - at < COPY_BYTES ? size - at : COPY_BYTES), error);
+    return status;
+}
+
+typedef struct encoding {
+    const l4_convert_job *j;
+    uint32_t type;
+    size_t cols, row_bytes;
+} encoding;
+
+static void encode_task(void *argument, size_t begin, size_t end, int worker)
+{
+    const encoding *e = argument;
+    (void)worker;
+    for (size_t r = begin; r < end; r++) {
+        const float *row = e->j->rows + r * e->cols;
+        uint8_t *out = e->j->encoded + r * e->row_bytes;
+        if (!(e->j->params->flags & LLAMA4_CONVERT_SEARCH) && l4_encode_row(e->type, row, e->cols, out))
+            continue;
+        if (l4_quantize_can(e->type))
+            l4_quantize_row(e->type, row, NULL, e->cols, out);
+        else
+            l4_encode_row(e->type, row, e->cols, out);
+    }
+}
+
+/* Scales are searched for among finite numbers. */
+static llama4_status check_finite(const float *x, size_t n, const char *name, llama4_error *error)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!(x[i] - x[i] == 0))
+            return l4_fail(error, LLAMA4_ERR_FORMAT, "tensor %s holds an infinity or a NaN, which cannot be quantised", name);
+    return LLAMA4_OK;
+}
+
+static llama4_status write_matrix(l4_convert_job *j, const char *name, const l4_matrix *m, uint32_t type, llama4_error *error)
+{
+    size_t row_bytes = (size_t)l4_type_row_bytes(l4_type_find(type), m->cols);
+    if (m->layout == L4_ROWS && m->type == type)
+        return copy_rows(j, m, row_bytes, error);
+    llama4_status status = LLAMA4_OK;
+    size_t fit = j->buffer_floats / m->cols;
+    uint32_t group = fit < MAX_ROWS ? (uint32_t)fit : MAX_ROWS;
+    for (uint32_t first = 0; status == LLAMA4_OK && first < m->rows; first += group) {
+        uint32_t n = m->rows - first < group ? m->rows - first : group;
+        const encoding e = {j, type, m->cols, row_bytes};
+        decode_rows(m, first, n, j->rows);
+        if (l4_quantize_can(type))
+            status = check_finite(j->rows, (size_t)n * m->cols, name, error);
+        if (status)
+            break;
+        l4_pool_run(j->pool, encode_task, (void *)(uintptr_t)&e, n, 1);
+        status = put(j, j->encoded, n * row_bytes, error);
+    }
+    return status;
+}
+
+static llama4_status write_item(l4_convert_job *j, const l4_convert_item *it, llama4_error *error)
+{
+    llama4_status status = LLAMA4_OK;
+    uint32_t type = output_type(j, it);
+    for (uint32_t r = 0; it->vector && status == LLAMA4_OK && r < it->rows; r++) {
+        l4_encode_row(type, it->vector + (size_t)r * it->cols, it->cols, j->encoded);
+        status = put(j, j->encoded, (size_t)it->cols * 4, error);
+    }
+    for (uint32_t i = 0; !it->vector && status == LLAMA4_OK && i < it->count; i++)
+        status = write_matrix(j, it->name, matrix_at(it, i), type, error);
+    uint64_t before = j->writer.written;
+    if (status == LLAMA4_OK)
+        status = l4_gguf_pad(&j->writer, error);
+    j->done += j->writer.written - before;
+    return status;
+}
+
+/* ---- The whole ---- */
+
+static llama4_status check_output(const l4_archive *archive, const char *path, llama4_error *error)
+{
+    if (l4_file_kind(path) == L4_FILE_DIRECTORY)
+        return l4_fail(error, LLAMA4_ERR_IO, "cannot write %s: it is a directory", path);
+    for (size_t i = 0; i < archive->n_files; i++)
+        if (l4_map_is_path(&archive->files[i], path))
+            return l4_fail(error, LLAMA4_ERR_ARGUMENT, "out_path %s is a file of the model that is being converted", path);
+    return LLAMA4_OK;
+}
+
+static llama4_status write_data(l4_convert_job *j, llama4_error *error)
+{
+    const l4_allocator *a = j->allocator;
+    llama4_status status = l4_alloc(a, j->buffer_floats, sizeof *j->rows, "rows to convert", &j->rows, error);
+    if (status == LLAMA4_OK)
+        status = l4_alloc(a, j->buffer_floats, sizeof *j->rows, "converted rows", &j->encoded, error);
+    const atomic_int never = 0;
+    const int cores = l4_cpu_count();
+    if (status == LLAMA4_OK)
+        status = l4_pool_create(a, cores < L4_MAX_THREADS ? cores : L4_MAX_THREADS, &never, &j->pool, error);
+    if (status == LLAMA4_OK)
+        status = l4_gguf_write_head(&j->builder, &j->writer, error);
+    if (status == LLAMA4_OK)
+        status = j->visit_all(j, write_item, error);
+    if (status == LLAMA4_OK)
+        status = progress(j, error);
+    l4_pool_destroy(j->pool);
+    l4_free(a, j->rows);
+    l4_free(a, j->encoded);
+    return status;
+}
+
+llama4_status l4_convert_run(l4_convert_job *j, const char *out_path, llama4_error *error)
+{
+    const l4_allocator *a = j->allocator;
+    j->buffer_floats = BUFFER_FLOATS;
+    l4_gguf_builder_init(&j->builder, a);
+    llama4_status status = check_output(j->archive, out_path, error);
+    if (status == LLAMA4_OK)
+        status = j->visit_all(j, describe, error);
+    for (int k = 0, best = 0; k < 3; k++)
+        if (j->weights[k] && j->weights[k] >= j->weights[best]) {
+            best = k;
+            j->summary.type = j->types[k];
+        }
+    if (status == LLAMA4_OK)
+        status = j->put_keys(j, error);
+    if (status == LLAMA4_OK)
+        status = l4_writer_open(a, out_path, &j->writer, error);
+    if (status == LLAMA4_OK) {
+        status = write_data(j, error);
+        if (status == LLAMA4_OK)
+            status = l4_writer_commit(&j->writer, error);
+        if (status)
+            l4_writer_abandon(&j->writer);
+    }
+    l4_gguf_builder_clear(&j->builder);
+    return status;
+}
