@@ -42,7 +42,7 @@ def program():
 def decoders():
     """What the static library needs for pictures, by the build's own pkg-config file."""
     text = (BUILD / "meson-private/llama4.pc").read_text()
-    names = [name for line in re.findall("^Requires.private:(.*)$", text, re.M) for name in re.findall(r"[\w.+-]+", line)]
+    names = [name for line in re.findall("^Requires.private:(.*)$", text, re.M) for name in re.findall(r"[A-Za-z][\w.+-]*", line)]
     return subprocess.run(["pkg-config", "--libs", *names], stdout=subprocess.PIPE, check=True, text=True).stdout.split() if names else []
 
 
