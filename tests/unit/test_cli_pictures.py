@@ -5,7 +5,9 @@
 
 Prints as test_cli.py does."""
 import json
+import pathlib
 import struct
+import subprocess
 import sys
 
 sys.dont_write_bytecode = True
@@ -142,6 +144,19 @@ def a_chat_with_pictures():
     wrong = Run("chat", seeing(), *PLAIN, stdin=b"/image /nowhere.png\nWhat?\n")
     equal(wrong.status, 1, "status")
     check("/nowhere.png" in wrong.err and wrong.out, "the chat did not go on")
+
+
+@test
+def the_quickstart_looks_at_two_pictures():
+    needs_png()
+    program = pathlib.Path(cli.PROGRAM).with_name("quickstart" + pathlib.Path(cli.PROGRAM).suffix)
+    done = subprocess.run([program], cwd=cli.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
+    equal(done.returncode, 0, done.stderr)
+    told = [line.split(":", 1)[1].strip() for line in done.stdout.decode().splitlines() if line.startswith("    it s")]
+    equal(len(told), 4, "descriptions")
+    equal(told[3], told[2], "what it sees in the picture that comes along")
+    missing = subprocess.run([program, "nowhere.gguf"], cwd=cli.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
+    check(missing.returncode == 1 and b"nowhere.gguf" in missing.stderr, missing)
 
 
 @test

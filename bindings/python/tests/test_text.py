@@ -37,9 +37,9 @@ def test_raw_text(program, tiny):
 
 
 def test_reference_answers(tiny):
-    """What the model's reference implementation answers."""
+    """What the model's reference implementation answers; test_images.py has the pictures."""
     cases = json.loads((ROOT / "tests/data/llama4-tiny/reference.json").read_text())["cases"]
-    for case in cases[::16]:
+    for case in [c for c in cases if "image" not in c][::16]:
         with tiny.context(sequences=1) as context:
             generation = context.generate(case["prompt_ids"], max_tokens=len(case["greedy_ids"]))
             text = "".join(token.text for token in generation)
