@@ -171,10 +171,17 @@ static int run_test(bench *b, test *t)
     return status;
 }
 
+/* Not measured: memory is taken, and weights are seen, for the first time. */
+static int warm_up(bench *b)
+{
+    int64_t most = b->tests[0].decode ? 1 : b->tests[0].tokens, batch = b->session.info.batch_size;
+    return decode(b, 0, most < batch ? most : batch);
+}
+
 static int run_tests(bench *b)
 {
     const session *s = &b->session;
-    int status = decode(b, 0, 1); /* memory is taken at first use */
+    int status = warm_up(b);
     b->peak = machine_int8_peak(s->info.threads, s->info.cpu_level);
     for (size_t i = 0; i < b->n_tests && status == 0; i++)
         status = run_test(b, &b->tests[i]);
