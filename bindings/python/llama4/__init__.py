@@ -6,7 +6,7 @@
         for piece in model.chat("What is 11 + 3?"):
             print(piece, end="", flush=True)
 
-Model, Context, Sampler, Vocab and Detokenizer are the handles of llama4.h, the manual; llama4.Llama speaks as llama-cpp-python's class
+Model, Context, Sampler, Vocab, Detokenizer, Image and Embeddings are the handles of llama4.h, the manual; llama4.Llama speaks as llama-cpp-python's class
 does. llama4._ffi is what all of them stand on: every function of the header, through ctypes."""
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from ._errors import (
     ArgumentError, CancelledError, ContextFullError, Error, FileError, FormatError, MissingFileError, OutOfMemoryError, StateError,
     UnsupportedError)
 from ._generation import Answer, Generation, Token
+from ._image import Embeddings, Image, ImageInfo, ImageSource, video_frames
 from ._llama import Llama
 from ._model import Model, ModelInfo, TensorInfo, convert
 from ._native import library as _library
@@ -24,9 +25,10 @@ from ._sampler import Sampler
 from ._vocab import Detokenizer, Vocab
 
 __all__ = [
-    "Answer", "ArgumentError", "BATCH_ITEM", "CancelledError", "Context", "ContextFullError", "ContextInfo", "Detokenizer", "Error",
-    "FileError", "FormatError", "Generation", "Llama", "MissingFileError", "Model", "ModelInfo", "OutOfMemoryError", "Sampler",
+    "Answer", "ArgumentError", "BATCH_ITEM", "CancelledError", "Context", "ContextFullError", "ContextInfo", "Detokenizer", "Embeddings",
+    "Error", "FileError", "FormatError", "Generation", "Image", "ImageInfo", "ImageSource", "Llama", "MissingFileError", "Model", "ModelInfo", "OutOfMemoryError", "Sampler",
     "StateError", "TensorInfo", "Token", "ToolCall", "UnsupportedError", "Vocab", "convert", "parse_tool_calls", "tools_prompt",
+    "video_frames",
 ]
 
 #: Of the package and of the header it was made from. The library's own is library_version.

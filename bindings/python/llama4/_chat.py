@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 
 from . import _errors
 from . import _ffi as ffi
+from ._image import Image, Picture, as_picture
 from ._native import encode
 
 __all__ = ["Messages", "ToolCall", "message_array", "parse_tool_calls", "tools_prompt", "with_tools"]
@@ -27,24 +28,54 @@ class ToolCall(NamedTuple):
         return {"id": id, "type": "function", "function": {"name": self.name, "arguments": json.dumps(self.arguments)}}
 
 
-def _content(message: Mapping[str, Any], place: str) -> Optional[bytes]:
+def _content(message: Mapping[str, Any], place: str) -> Union[bytes, List[Union[bytes, Picture]], None]:
+    """A text, or texts and pictures in their order; None: there is none."""
     content = message.get("content")
     if content is None:
         return None
     if isinstance(content, (list, tuple)):
-        for part in content:
-            if not isinstance(part, Mapping) or part.get("type") != "text":
-                kind = part.get("type") if isinstance(part, Mapping) else type(part).__name__
-                raise _errors.unsupported(f"{place}: content of type {kind!r}: only text is supported")
-        content = "".join(str(part["text"]) for part in content)
+        parts = [_part(part, place) for part in content]
+        texts = [part for part in parts if isinstance(part, bytes)]
+        return parts if len(texts) < len(parts) else b"".join(texts)
     if isinstance(content, bytes):
         return content
     if not isinstance(content, str):
-        raise TypeError(f"{place}: content must be text, not {type(content).__name__}")
+        raise TypeError(f"{place}: content must be text or a list of parts, not {type(content).__name__}")
     return content.encode("utf-8")
 
 
-def _tool_calls(message: Mapping[str, Any], place: str, keep: List[bytes]) -> Any:
+def _part(part: Any, place: str) -> Union[bytes, Picture]:
+    if isinstance(part, str):
+        return part.encode("utf-8")
+    if isinstance(part, Mapping) and part.get("type") == "text":
+        return str(part["text"]).encode("utf-8")
+    picture = as_picture(part, place)
+    if picture is None:
+        kind = part.get("type") if isinstance(part, Mapping) else type(part).__name__
+        raise _errors.unsupported(f"{place}: content of type {kind!r} is not supported: there are text, image, image_url and frame")
+    return picture
+
+
+def _part_array(parts: Sequence[Union[bytes, Picture]], keep: List[Any]) -> Any:
+    array = (ffi.llama4_part * len(parts))()
+    for p, part in zip(array, parts):
+        p.struct_size = ctypes.sizeof(ffi.llama4_part)
+        if isinstance(part, bytes):
+            keep.append(part)
+            p.text, p.text_length = part, len(part)
+            continue
+        handle = part.what._get()
+        keep.append(handle)
+        if isinstance(part.what, Image):
+            p.image = handle.pointer
+        else:
+            p.embeddings = handle.pointer
+        if part.seconds is not None:
+            p.flags, p.seconds = ffi.LLAMA4_PART_FRAME, part.seconds
+    return array
+
+
+def _tool_calls(message: Mapping[str, Any], place: str, keep: List[Any]) -> Any:
     calls = message.get("tool_calls") or ()
     array = (ffi.llama4_tool_call * len(calls))()
     for c, call in zip(array, calls):
@@ -65,12 +96,13 @@ def _tool_calls(message: Mapping[str, Any], place: str, keep: List[bytes]) -> An
 _KNOWN = {"role", "content", "tool_calls", "end", "name", "tool_call_id"}
 
 
-def message_array(messages: Messages) -> Tuple[Any, List[bytes]]:
-    """A llama4_message[] and the bytes it points to."""
+def message_array(messages: Messages) -> Tuple[Any, List[Any], List[Picture]]:
+    """A llama4_message[], what it points to, and the pictures in it."""
     if isinstance(messages, str):
         messages = [{"role": "user", "content": messages}]
     array = (ffi.llama4_message * len(messages))()
-    keep: List[bytes] = []
+    keep: List[Any] = []
+    pictures: List[Picture] = []
     for i, (m, message) in enumerate(zip(array, messages)):
         place = f"message {i}"
         for key, value in message.items():
@@ -86,14 +118,18 @@ def message_array(messages: Messages) -> Tuple[Any, List[bytes]]:
         keep.append(encode(role, f"{place}: role"))
         m.role = keep[-1]
         content = _content(message, place)
-        if content is not None:
+        if isinstance(content, list):
+            pictures += [part for part in content if isinstance(part, Picture)]
+            parts = _part_array(content, keep)
+            m.parts, m.n_parts, m.part_stride = parts, len(parts), ctypes.sizeof(ffi.llama4_part)
+        elif content is not None:
             keep.append(content)
             m.content, m.content_length = content, len(content)
         calls = _tool_calls(message, place, keep)
         if len(calls):
             m.tool_calls, m.n_tool_calls = calls, len(calls)
             m.tool_call_stride = ctypes.sizeof(ffi.llama4_tool_call)
-    return array, keep
+    return array, keep, pictures
 
 
 # ---- Functions that a model may call ----

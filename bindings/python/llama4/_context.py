@@ -2,22 +2,23 @@
 from __future__ import annotations
 
 import ctypes
-import functools
 import os
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from . import _errors
 from . import _ffi as ffi
-from ._chat import with_tools
+from ._chat import message_array, with_tools
 from ._generation import Answer, Generation
-from ._native import Handle, Job, Owner, Progress, Record, Reporter, address, int32, library, new_error, number, run
+from ._image import Embeddings, Image, ImageSource, Rows
+from ._native import (
+    WHOLE, Handle, Job, Owner, Progress, Record, Reporter, Share, address, int32, library, new_error, number, raise_if, row_type, run)
 from ._sampler import Sampler, chain
-from ._vocab import Text, raise_if
+from ._vocab import Text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,12 +50,6 @@ class _Lease:
         self.handle = handle
 
 
-@functools.lru_cache(maxsize=None)
-def _row_type(length: int) -> Any:
-    """float[length] that can bear a lease."""
-    return type("Row", (ctypes.Array,), {"_type_": ctypes.c_float, "_length_": length})
-
-
 class Context(Owner):
     """The sequences that a model works on. It may move between threads but works for one at a time: others wait. cancel() is the one
     call that another thread may make meanwhile. While the library works, other Python threads run."""
@@ -66,8 +61,8 @@ class Context(Owner):
         batch_size: tokens computed together; 0: 512
         sequences: independent sequences, numbered from 0; 0: 64
         kv_type: how keys and values are kept: "f16" or "f32"; None is "f16"
-        progress: called in the thread that decodes with a fraction from 0 to 1, in every layer of a decode of more than one token;
-            returning something true cancels it
+        progress: called in the thread that decodes with a fraction from 0 to 1, in every layer of a decode of more than one token, and of
+            pictures; returning something true cancels it
         """
         owner = model._get()
         if kv_type not in KV_TYPES:
@@ -96,7 +91,7 @@ class Context(Owner):
         self._one = ffi.llama4_batch_item(logits=1)
         self._one_reference, self._error_reference = ctypes.byref(self._one), ctypes.byref(self._error)
 
-        self._row_type = _row_type(model.info.vocab_size)
+        self._row_type = row_type(model.info.vocab_size)
 
     # ---- Calls ----
 
@@ -117,8 +112,9 @@ class Context(Owner):
         if handle is not None:
             library.llama4_context_cancel(handle.pointer)
 
-    def _call(self, handle: Handle, items: Any, n: int, rows: int, caller: int, job: Optional[Job]) -> None:
-        """One decode. The lock is held by the thread that is in here, whoever asked for it."""
+    def _call(self, native: Callable[[], int], n: int, rows: int, caller: int, job: Optional[Job]) -> None:
+        """One call that works: of n tokens with so many rows of logits, or 0. The lock is held by the thread that is in here, whoever asked
+        for it."""
         with self._lock:
             if job is not None and not job.claim():
                 return
@@ -129,32 +125,44 @@ class Context(Owner):
                 self._rows = rows
             try:
                 self._caller = caller  # in here, lest an interrupt leave it set
-                self._changes += 1
-                self._items = 0
+                if n:
+                    self._changes += 1
+                    self._items = 0
                 began = _clock()
-                status = _native_decode(handle.pointer, items, n, _ITEM_SIZE, self._error_reference)
+                status = native()
                 if status == ffi.LLAMA4_ERR_CANCELLED:
                     # A cancellation of ours that came too late for its own call is not meant for this one. Nothing was changed yet.
                     # If this call is abandoned too, its own cancellation may come after the older one stopped it, and so still wait.
                     if self._stale_cancel and not (job is not None and job.abandoned):
                         self._stale_cancel = False
-                        status = _native_decode(handle.pointer, items, n, _ITEM_SIZE, self._error_reference)
+                        status = native()
             finally:
                 self._caller = 0
             if status:
                 raise_if(status, self._error)
-            self._items = n
+            if n:
+                self._items = n
             if n == 1:
                 self._pace = _clock() - began
 
-    def _decode(self, handle: Handle, items: Any, n: int, rows: int) -> None:
+    def _decode(self, handle: Handle, items: Any, n: int, rows: int, embeddings: Optional[NDArray[np.float32]] = None,
+                share: Share = WHOLE) -> None:
         caller = _get_ident()
-        if n * self._pace < BRIEF and (n == 1 or self._reporter.function is None):
-            self._call(handle, items, n, rows, caller, None)
-        else:
-            run(lambda job: self._call(handle, items, n, rows, caller, job), self._reporter, self._cancel_own)
 
-    def _decode_array(self, tokens: Any, sequence: int, position: int, logits: Union[str, bool, Sequence[bool]]) -> None:
+        def native() -> int:
+            if embeddings is None:
+                return int(_native_decode(handle.pointer, items, n, _ITEM_SIZE, self._error_reference))
+            numbers = ctypes.cast(embeddings.__array_interface__["data"][0], ctypes.POINTER(ctypes.c_float))
+            return int(library.llama4_context_decode_embeddings(handle.pointer, items, n, _ITEM_SIZE, numbers, embeddings.size,
+                                                                self._error_reference))
+
+        if n * self._pace < BRIEF and (n == 1 or self._reporter.function is None):
+            self._call(native, n, rows, caller, None)
+        else:
+            run(lambda job: self._call(native, n, rows, caller, job), self._reporter, self._cancel_own, share)
+
+    def _decode_array(self, tokens: Any, sequence: int, position: int, logits: Union[str, bool, Sequence[bool]],
+                      embeddings: Optional[NDArray[Any]] = None, share: Share = WHOLE) -> None:
         handle, ids = self._enter(), np.asarray(tokens)
         if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
             raise TypeError("tokens must be integers, in one row")
@@ -162,7 +170,7 @@ class Context(Owner):
         if n == 0:
             raise _errors.argument("there are no tokens to decode")
         items = np.zeros(n, BATCH_ITEM)
-        if ids.min() < 0 or ids.max() > 0x7FFFFFFF:
+        if ids.min() < (0 if embeddings is None else -1) or ids.max() > 0x7FFFFFFF:
             raise _errors.argument("a token id is negative, or does not fit into 32 bits")
         items["token"], items["sequence"] = ids, int32(sequence, "sequence")
         items["position"] = -1 if position < 0 else np.arange(position, position + n)
@@ -172,7 +180,9 @@ class Context(Owner):
             items["logits"][-1 if logits == "last" else slice(None)] = logits != "none"
         else:
             items["logits"] = logits
-        self._decode(handle, address(ffi.llama4_batch_item, items), n, int(np.count_nonzero(items["logits"])))
+        if embeddings is not None:
+            embeddings = np.ascontiguousarray(embeddings, np.float32)
+        self._decode(handle, address(ffi.llama4_batch_item, items), n, int(np.count_nonzero(items["logits"])), embeddings, share)
 
     def _decode_one(self, token: int, sequence: int, position: int) -> None:
         """The call that generating text consists of, so it is kept short: Context.decode costs a few microseconds over C."""
@@ -202,18 +212,19 @@ class Context(Owner):
             self._stale_cancel = False  # meant for an earlier call: see _call
         self._decode_array([token], sequence, position, "last")
 
-    def decode(self, tokens: Union[int, Iterable[int]], *, sequence: int = 0,
-               logits: Union[str, bool, Sequence[bool]] = "last") -> None:
+    def decode(self, tokens: Union[int, Iterable[int]], *, sequence: int = 0, logits: Union[str, bool, Sequence[bool]] = "last",
+               embeddings: Optional[NDArray[Any]] = None) -> None:
         """Compute tokens and append them to a sequence. If it fails or is cancelled, the sequence is as it was.
 
         tokens: one id, or a row of them
         logits: which tokens' logits to keep: "last", "all", "none", or one truth value per token
+        embeddings: float32, one row for each token that is -1, or <|patch|>, in their order
         """
-        if type(tokens) is int and logits == "last":
+        if type(tokens) is int and logits == "last" and embeddings is None:
             self._decode_one(tokens, sequence, -1)
         else:
             row = [tokens] if isinstance(tokens, (int, np.integer)) else tokens if hasattr(tokens, "__len__") else list(tokens)
-            self._decode_array(row, sequence, -1, logits)
+            self._decode_array(row, sequence, -1, logits, embeddings)
 
     def decode_batch(self, items: Any) -> None:
         """Compute any mix of sequences together. A token's result never depends on what else the batch holds.
@@ -261,6 +272,37 @@ class Context(Owner):
             raise_if(library.llama4_context_logits(handle.pointer, self._items - 1, ctypes.byref(rows), ctypes.byref(count),
                                                    ctypes.byref(error)), error)
             return sampler._draw(rows, count.value)
+
+    # ---- Pictures ----
+
+    def encode(self, source: Union[ImageSource, Image]) -> Embeddings:
+        """Compute a picture's embeddings, which messages take in place of the picture, any number of times; sequences stay as they are.
+
+        source: whatever llama4.Image takes, or one
+        """
+        return self._encode(source if isinstance(source, Image) else Image(source), WHOLE)
+
+    def _encode(self, image: Image, share: Share) -> Embeddings:
+        handle, picture, out = self._enter(), image._get(), ctypes.POINTER(ffi.llama4_embeddings)()
+        caller, made = _get_ident(), []
+
+        def native() -> int:
+            status = int(library.llama4_image_encode(handle.pointer, picture.pointer, ctypes.byref(out), self._error_reference))
+            if status == 0:
+                made.append(Handle(out, library.llama4_embeddings_release, self._model._get()))
+            return status
+
+        run(lambda job: self._call(native, 0, 0, caller, job), self._reporter, self._cancel_own, share)
+        return Embeddings._made(made[0], self._model.info.embedding_length)
+
+    def _rows_of(self, image: Image, share: Share) -> Rows:
+        """The same, once for an image and a model. The image keeps what was computed, but not the model."""
+        model = self._model._get()
+        seen = image._rows
+        if seen is None or seen[0]() is not model:
+            made = self._encode(image, share)
+            seen = image._rows = weakref.ref(model), (made._key, made.numbers.copy())
+        return seen[1]
 
     def cancel(self) -> None:
         """Make the decode that runs in another thread, or else the next one, raise CancelledError soon. From any thread."""
@@ -313,7 +355,7 @@ class Context(Owner):
     # ---- Text ----
 
     def generate(self, prompt: Union[Text, Iterable[int]], *, sequence: int = 0, max_tokens: int = 0, sampler: Optional[Sampler] = None,
-                 ignore_stop: bool = False, special_text: bool = False) -> Generation:
+                 ignore_stop: bool = False, special_text: bool = False, embeddings: Optional[NDArray[Any]] = None) -> Generation:
         """Append a prompt to a sequence, then sample tokens and append them, one by one: an iterator of Token(id, text).
 
         prompt: token ids, or a text, which <|begin_of_text|> precedes if the sequence is empty
@@ -321,18 +363,19 @@ class Context(Owner):
         sampler: None takes the most likely token
         ignore_stop: go on past stop tokens
         special_text: write the names of special tokens into the text
+        embeddings: of the prompt, as for decode
         """
         if isinstance(prompt, (str, bytes)):
             prompt = self._model.tokenize(prompt, bos=self.sequence_length(sequence) == 0)
         return Generation(self, prompt, sequence=sequence, max_tokens=max_tokens, sampler=sampler, ignore_stop=ignore_stop,
-                          special_text=special_text)
+                          special_text=special_text, embeddings=embeddings)
 
     def chat(self, messages: Union[str, Sequence[Mapping[str, Any]]], *, max_tokens: int = 0, temperature: float = 0.6,
              top_p: float = 0.9, top_k: int = 0, min_p: float = 0.0, seed: Optional[int] = 0,
              sampler: Optional[Sampler] = None, tools: Optional[Sequence[Mapping[str, Any]]] = None) -> Answer:
         """Answer a conversation on sequence 0: an iterator of pieces of text, as they come.
 
-        messages: dicts with "role" and "content"; or a string, which is one question. See Vocab.chat_tokenize
+        messages: dicts with "role" and "content"; or a string, which is one question. See Vocab.chat_tokenize, for pictures too
         max_tokens: 0: until the answer ends or the context is full
         temperature, top_p, top_k, min_p, seed: as in the llama4 program, with the same answers. Temperature 0 always takes the most
             likely token; seed None is another one each time
@@ -347,10 +390,11 @@ class Context(Owner):
     def _answer(self, messages: Union[str, Sequence[Mapping[str, Any]]], home: Optional[List[Context]], *, max_tokens: int = 0,
                 temperature: float = 0.6, top_p: float = 0.9, top_k: int = 0, min_p: float = 0.0, seed: Optional[int] = 0,
                 sampler: Optional[Sampler] = None, tools: Optional[Sequence[Mapping[str, Any]]] = None) -> Answer:
-        prompt = self._model.vocab.chat_tokenize(with_tools(messages, tools))
+        items, keep, pictures = message_array(with_tools(messages, tools))
+        prompt = self._model.vocab._chat_tokenize(items, keep)
         if sampler is None:
             sampler = chain(self._model, temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, seed=seed)
-        return Answer(self, home, Generation(self, prompt, max_tokens=max_tokens, sampler=sampler, fresh=True))
+        return Answer(self, home, Generation(self, prompt, max_tokens=max_tokens, sampler=sampler, fresh=True, pictures=pictures))
 
     def _keep_prefix(self, prompt: List[int]) -> int:
         """Shortens sequence 0 to what it has in common with a prompt, of which at least one token is left. How long it is then."""

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Callable, Iterable, Iterator, List, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, List, NamedTuple, Optional, Sequence
+
+import numpy as np
 
 from . import _errors
-from ._native import number
 from ._chat import ToolCall, parse_tool_calls
+from ._image import Image, Picture, Rows
+from ._native import WHOLE, Share, number
 from ._sampler import Sampler
 from ._vocab import token_array
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ._context import Context
 
 _IDLE = 2  # contexts that Model.chat keeps for its next call
@@ -42,8 +47,9 @@ class Generation(Iterator[Token]):
 
     def __init__(self, context: Context, prompt: Iterable[int], *, sequence: int = 0, max_tokens: int = 0,
                  sampler: Optional[Sampler] = None, choose: Optional[Chooser] = None, ignore_stop: bool = False,
-                 special_text: bool = False, fresh: bool = False) -> None:
-        """Not for you: Context.generate makes them. fresh: the prompt is all that the sequence shall hold"""
+                 special_text: bool = False, fresh: bool = False, embeddings: Optional[NDArray[Any]] = None,
+                 pictures: Sequence[Picture] = ()) -> None:
+        """Not for you: Context.generate makes them. fresh: the prompt is all that the sequence shall hold. pictures: in place of embeddings"""
         context._enter()
         self.prompt: List[int] = token_array(prompt).tolist()
         if not self.prompt:
@@ -59,6 +65,10 @@ class Generation(Iterator[Token]):
         self._ignore_stop = ignore_stop
         sampler = sampler if sampler or choose else Sampler(context.model)
         self._choose: Chooser = choose or (lambda c, _: c._sample(sampler))  # type: ignore[arg-type]
+        self._embeddings, self._pictures = embeddings, pictures
+        self._held = self.prompt  # what the sequence is remembered by: a picture's rows have numbers of their own
+        if any(isinstance(p.what, Image) for p in pictures) and not context.model.info.vision_layers:
+            raise _errors.unsupported("the model has no picture encoder: name its file when you open it")
         self._room = 0     # positions that the context has
         self._before = 0   # length of the sequence before the prompt
         self._length = -1  # what it is when we leave; -1: not begun
@@ -98,15 +108,48 @@ class Generation(Iterator[Token]):
 
     def _begin(self) -> None:
         context, prompt = self._context, self.prompt
+        self._room, share = context.info.context_length, WHOLE
+        if self._pictures and len(prompt) > self._room:  # before they are encoded in vain
+            raise _errors.full(f"the conversation has {len(prompt)} tokens, and the context holds {self._room} positions")
+        if self._pictures:
+            share = self._encode()
         if self._fresh:
-            self.reused_tokens = context._keep_prefix(prompt)
+            self.reused_tokens = context._keep_prefix(self._held)
         before = context.sequence_length(self._sequence)
-        self._room = context.info.context_length
         rest = prompt[self.reused_tokens:]
         if before + len(rest) > self._room:
             raise _errors.full(f"the prompt's {len(rest)} tokens do not fit: {before} of {self._room} positions are taken")
         self._before, self._length = before, before + len(rest)
-        context._decode_array(rest, self._sequence, before, "last")
+        embeddings = self._embeddings
+        if embeddings is not None and self.reused_tokens:
+            embeddings = embeddings[prompt[:self.reused_tokens].count(self._patch()):]
+        context._decode_array(rest, self._sequence, before, "last", embeddings if embeddings is not None and len(embeddings) else None, share)
+
+    def _patch(self) -> int:
+        token = self._vocab.find("<|patch|>") if self._vocab else None
+        return -1 if token is None else token
+
+    def _encode(self) -> Share:
+        """The pictures' embeddings. What share of the whole work remains."""
+        context, info = self._context, self._context.model.info
+        images = [p.what.info(context.model).embeddings if isinstance(p.what, Image) else 0 for p in self._pictures]
+        patches = sum(images) * (info.tile_size // info.patch_size) ** 2 / info.tile_tokens if sum(images) else 0.0
+        work = patches * info.vision_parameters
+        part = work / (work + len(self.prompt) * info.active_parameters) if work else 0.0
+        made: List[Rows] = []
+        for i, picture in enumerate(self._pictures):
+            share = part * sum(images[:i]) / max(1, sum(images)), part * images[i] / max(1, sum(images))
+            what = picture.what
+            made.append(context._rows_of(what, share) if isinstance(what, Image) else (what._key, what.numbers))
+        self._embeddings = np.concatenate([rows for _, rows in made])
+        keys = (-(key << 24) - 1 - row for key, rows in made for row in range(len(rows)))
+        patch = self._patch()
+        self._held = [next(keys) if token == patch else token for token in self.prompt]
+        return part, 1.0 - part
+
+    def _remembered(self) -> List[int]:
+        """What the sequence holds when this has ended."""
+        return self._held + self.ids[:-1]
 
     def _take_back(self) -> None:
         """The sequence may hold a token too many, for a signal may strike between any two lines. If it is the prompt, and its beginning
@@ -193,7 +236,7 @@ class Answer(Iterator[str]):
         g = self.generation
         if g.ids:
             try:
-                context._remember(g.prompt + g.ids[:-1])
+                context._remember(g._remembered())
             except _errors.Error:
                 return
         if self._home is not None and len(self._home) < _IDLE:

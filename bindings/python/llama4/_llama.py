@@ -12,9 +12,10 @@ import uuid
 from typing import Any, Dict, Iterable, Iterator, List, Literal, Mapping, Optional, Sequence, Tuple, Union, overload
 
 from . import _errors
-from ._chat import Messages, parse_tool_calls, with_tools
+from ._chat import Messages, message_array, parse_tool_calls, with_tools
 from ._context import Context
 from ._generation import Generation
+from ._image import Picture
 from ._model import Model
 from ._penalties import Chooser, LogitsProcessor, StopFilter
 from ._sampler import Sampler
@@ -72,12 +73,13 @@ class Llama:
 
     def __init__(self, model_path: Union[str, os.PathLike[str]], *, n_ctx: int = 512, n_batch: int = 512,
                  n_threads: Optional[int] = None, seed: int = RANDOM_SEED, last_n_tokens_size: int = 64, verbose: bool = True,
-                 **others: Any) -> None:
+                 vision_path: Union[str, os.PathLike[str], None] = None, **others: Any) -> None:
         """model_path: a GGUF file, or a Hugging Face directory
         n_ctx: positions; 0: as the model was made for
         seed: of the random numbers for calls that give none; 0xFFFFFFFF or a negative one: others each time
         last_n_tokens_size: tokens that penalties look back on
         verbose: write what the library has to say to standard error
+        vision_path: the picture encoder, see Model.open; messages may then hold pictures, see Vocab.chat_tokenize
         """
         _refuse(others, "Llama()", CONSTRUCTOR, ACCEPTED)
         self.verbose = verbose
@@ -85,7 +87,7 @@ class Llama:
         self.last_n_tokens_size = last_n_tokens_size
         self._random: Optional[random.Random] = None
         self.set_seed(seed)
-        self._model = Model.open(model_path, threads=n_threads or 0, log=_print_log if verbose else None)
+        self._model = Model.open(model_path, vision=vision_path, threads=n_threads or 0, log=_print_log if verbose else None)
         self._context = Context(self._model, context_length=n_ctx, batch_size=n_batch, sequences=1)
 
     # ---- The handles underneath ----
@@ -224,7 +226,7 @@ class Llama:
     def _leave(self, generation: Generation) -> None:
         generation.close()
         if generation._fresh and generation.ids and not self._context.closed:
-            self._context._remember(generation.prompt + generation.ids[:-1])
+            self._context._remember(generation._remembered())
 
     def _chooser(self, prompt: Sequence[int], temperature: float, top_p: float, top_k: int, min_p: float, seed: Optional[int], *,
                  repeat_penalty: float = 1.0, frequency_penalty: float = 0.0, presence_penalty: float = 0.0,
@@ -249,13 +251,13 @@ class Llama:
                        processors=_functions(logits_processor))
 
     def _pieces(self, prompt: List[int], max_tokens: Optional[int], stop: Union[str, Sequence[str], None], chooser: Chooser,
-                criteria: Any, usage: Dict[str, int]) -> Iterator[Tuple[str, Optional[str]]]:
+                criteria: Any, usage: Dict[str, int], pictures: Sequence[Picture] = ()) -> Iterator[Tuple[str, Optional[str]]]:
         """Pieces of text with None, then a last one with the reason why there are no more."""
         room = self.n_ctx()
         if len(prompt) > room:
             raise _errors.full(f"Requested tokens ({len(prompt)}) exceed context window of {room}")
         filter = StopFilter([stop] if isinstance(stop, str) else list(stop or ()))
-        generation = Generation(self._context, prompt, choose=chooser, fresh=True,
+        generation = Generation(self._context, prompt, choose=chooser, fresh=True, pictures=pictures,
                                 max_tokens=max_tokens if max_tokens is not None and max_tokens > 0 else 0)
         criteria = _functions(criteria)
         usage.update(prompt_tokens=len(prompt), completion_tokens=0, total_tokens=len(prompt))
@@ -361,11 +363,12 @@ class Llama:
         if tool_choice not in (None, "auto", "none"):
             raise _errors.unsupported(f"create_chat_completion(): tool_choice={tool_choice!r} is not supported")
         offered = tools if tools and tool_choice != "none" else None
-        tokens = self._model.vocab.chat_tokenize(with_tools(messages, offered))
+        items, keep, pictures = message_array(with_tools(messages, offered))
+        tokens = self._model.vocab._chat_tokenize(items, keep)
         chooser = self._chooser(tokens, temperature, top_p, top_k, min_p, seed, repeat_penalty=repeat_penalty, logit_bias=logit_bias,
                                 frequency_penalty=frequency_penalty, presence_penalty=presence_penalty, logits_processor=logits_processor)
         usage: Dict[str, int] = {}
-        pieces = self._pieces(tokens, max_tokens, stop, chooser, None, usage)
+        pieces = self._pieces(tokens, max_tokens, stop, chooser, None, usage, pictures)
         head = {"id": f"chatcmpl-{uuid.uuid4()}", "object": "chat.completion", "created": int(time.time()),
                 "model": model or self.model_path}
         if stream:

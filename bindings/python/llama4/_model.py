@@ -10,8 +10,8 @@ import numpy as np
 from . import _errors
 from . import _ffi as ffi
 from ._native import (
-    Handle, Log, Owner, Progress, Record, Reporter, encode, int32, library, log_callback, new_error, path_bytes, run)
-from ._vocab import Text, Vocab, raise_if
+    Handle, Log, Owner, Progress, Record, Reporter, encode, int32, library, log_callback, new_error, path_bytes, raise_if, run)
+from ._vocab import Text, Vocab
 
 if TYPE_CHECKING:
     from ._context import Context
@@ -51,11 +51,14 @@ class Model(Owner):
     # ---- Opening ----
 
     @classmethod
-    def open(cls, path: Path, *, vocabulary: Optional[Path] = None, threads: int = 0, context_length: int = 0,
-             progress: Optional[Progress] = None, log: Optional[Log] = None, cpu_level: int = 0, header_only: bool = False) -> Model:
+    def open(cls, path: Path, *, vocabulary: Optional[Path] = None, vision: Optional[Path] = None, threads: int = 0, context_length: int = 0,
+             progress: Optional[Progress] = None, log: Optional[Log] = None, cpu_level: int = 0,
+             header_only: bool = False) -> Model:
         """From a GGUF file (any part of a split one), or a Hugging Face directory.
 
         vocabulary: a tokenizer.json, tokenizer.model or GGUF file to take the vocabulary from
+        vision: the picture encoder: a GGUF file of its own ("mmproj"), or a Hugging Face directory. A model that is itself such a directory
+            brings its own
         threads, context_length: what contexts made from this model get if they are not told otherwise
         progress: called with a fraction from 0 to 1; returning something true cancels
         log: called with a level (1 warning, 2 information) and a line of text, also on behalf of contexts; perhaps from another thread
@@ -63,35 +66,35 @@ class Model(Owner):
         header_only: read shapes and names only, for Model.info and Model.tensors
         """
         name = path_bytes(path)
-        return cls._open(lambda *rest: library.llama4_model_open(name, *rest), path, (), vocabulary, threads, context_length, progress,
+        return cls._open(lambda *rest: library.llama4_model_open(name, *rest), path, (), vocabulary, vision, threads, context_length, progress,
                          log, cpu_level, header_only)
 
     @classmethod
-    def open_memory(cls, data: Any, *, vocabulary: Optional[Path] = None, threads: int = 0, context_length: int = 0,
-                    progress: Optional[Progress] = None, log: Optional[Log] = None, cpu_level: int = 0) -> Model:
+    def open_memory(cls, data: Any, *, vocabulary: Optional[Path] = None, vision: Optional[Path] = None, threads: int = 0,
+                    context_length: int = 0, progress: Optional[Progress] = None, log: Optional[Log] = None, cpu_level: int = 0) -> Model:
         """From the bytes of a single GGUF file, in anything that has a buffer (bytes, mmap, numpy). They are not copied: the model holds
         the buffer, and nobody may change it."""
         array = np.frombuffer(data, dtype=np.uint8)
         return cls._open(lambda *rest: library.llama4_model_open_memory(array.__array_interface__["data"][0], array.size, *rest), None, (array,),
-                         vocabulary, threads, context_length, progress, log, cpu_level, False)
+                         vocabulary, vision, threads, context_length, progress, log, cpu_level, False)
 
     @classmethod
-    def open_fd(cls, fd: int, *, vocabulary: Optional[Path] = None, threads: int = 0, context_length: int = 0,
-                progress: Optional[Progress] = None, log: Optional[Log] = None, cpu_level: int = 0) -> Model:
+    def open_fd(cls, fd: int, *, vocabulary: Optional[Path] = None, vision: Optional[Path] = None, threads: int = 0,
+                context_length: int = 0, progress: Optional[Progress] = None, log: Optional[Log] = None, cpu_level: int = 0) -> Model:
         """From an open file descriptor of a single GGUF file, which is not closed, and may be closed once this returns."""
         number = int32(fd, "fd")
-        return cls._open(lambda *rest: library.llama4_model_open_fd(number, *rest), None, (), vocabulary, threads, context_length,
+        return cls._open(lambda *rest: library.llama4_model_open_fd(number, *rest), None, (), vocabulary, vision, threads, context_length,
                          progress, log, cpu_level, False)
 
     @classmethod
-    def _open(cls, function: Callable[..., int], path: Optional[Path], keep: Any, vocabulary: Optional[Path], threads: int,
-              context_length: int, progress: Optional[Progress], log: Optional[Log], cpu_level: int, header_only: bool) -> Model:
+    def _open(cls, function: Callable[..., int], path: Optional[Path], keep: Any, vocabulary: Optional[Path],
+              vision: Optional[Path], threads: int, context_length: int, progress: Optional[Progress], log: Optional[Log], cpu_level: int, header_only: bool) -> Model:
         reporter = Reporter(progress)
         callbacks = ffi.llama4_progress_fn(reporter), log_callback(log)
         params = ffi.llama4_model_params(
             struct_size=ctypes.sizeof(ffi.llama4_model_params), flags=ffi.LLAMA4_MODEL_HEADER_ONLY if header_only else 0,
             progress=callbacks[0], log=callbacks[1], vocabulary_path=None if vocabulary is None else path_bytes(vocabulary),
-            cpu_level=int32(cpu_level, "cpu_level"))
+            cpu_level=int32(cpu_level, "cpu_level"), vision_path=None if vision is None else path_bytes(vision))
         out, error = ctypes.POINTER(ffi.llama4_model)(), new_error()
 
         def call(job: Any) -> Optional[Handle]:
@@ -102,7 +105,7 @@ class Model(Owner):
 
         handle = run(call, reporter, lambda: None)
         if handle is None:
-            raise_if(error.status, error, path, vocabulary)
+            raise_if(error.status, error, path, vocabulary, vision)
         assert handle is not None
         return cls(handle, threads, context_length)
 
@@ -177,16 +180,17 @@ class Model(Owner):
         return f"<llama4.Model {i.name!r}: {i.layers} layers, {i.parameters / 1e6:.1f} million parameters, {i.type}, {i.format}{state}>"
 
 
-def convert(source: Path, target: Path, *, type: Optional[str] = None, vocabulary: Optional[Path] = None,
+def convert(source: Path, target: Path, *, type: Optional[str] = None, vocabulary: Optional[Path] = None, vision: bool = False,
             progress: Optional[Progress] = None, log: Optional[Log] = None) -> None:
     """Write the text part of a model, anything that Model.open takes, as one GGUF file.
 
-    type: of matrices: "f32", "f16", "bf16", "q8_0" or "q4_0"; None leaves them as they are
+    type: of matrices: "f32", "f16", "bf16", "q8_0", "q4_0" and more, see llama4_convert_params; None leaves them as they are
+    vision: write the picture encoder, as a file for Model.open(vision=...), in place of the text part
     """
     reporter = Reporter(progress)
     callbacks = ffi.llama4_progress_fn(reporter), log_callback(log)
     params = ffi.llama4_convert_params(
-        struct_size=ctypes.sizeof(ffi.llama4_convert_params), type=None if type is None else encode(type, "type"), log=callbacks[1],
+        struct_size=ctypes.sizeof(ffi.llama4_convert_params), flags=ffi.LLAMA4_CONVERT_VISION if vision else 0, type=None if type is None else encode(type, "type"), log=callbacks[1],
         progress=callbacks[0], vocabulary_path=None if vocabulary is None else path_bytes(vocabulary))
     error, names = new_error(), (path_bytes(source), path_bytes(target))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _thread
 import ctypes
+import functools
 import operator
 import os
 import pathlib
@@ -25,6 +26,10 @@ T = TypeVar("T")
 
 Progress = Callable[[float], Any]
 Log = Callable[[int, str], Any]
+
+#: Where a call's progress begins, and how much of the whole work it is
+Share = Tuple[float, float]
+WHOLE: Share = 0.0, 1.0
 
 
 
@@ -62,6 +67,22 @@ def failure(status: int, error: ffi.llama4_error) -> _errors.Error:
         text = name.decode() if isinstance(name, bytes) else f"status {status}"
     error.status = 0
     return _errors.make(status, text)
+
+
+def raise_if(status: int, error: ffi.llama4_error, *paths: Any) -> None:
+    """paths: what was to be opened, to tell files that are not there from files that cannot be read."""
+    if status == 0:
+        return
+    failed = failure(status, error)
+    if isinstance(failed, _errors.FileError) and any(path is not None and not os.path.exists(path) for path in paths):
+        failed = _errors.MissingFileError(failed.message, failed.status)
+    raise failed
+
+
+@functools.lru_cache(maxsize=64)
+def row_type(length: int) -> Any:
+    """float[length] whose instances can bear a lease: what keeps the memory alive."""
+    return type("Row", (ctypes.Array,), {"_type_": ctypes.c_float, "_length_": length})
 
 
 def number(value: Any, name: str, low: int, high: int) -> int:
@@ -136,13 +157,14 @@ class Reporter:
     """What a llama4_progress_fn does: ask the function of the user, in the thread that made the call. It holds nothing that holds the
     native callback, so there is no cycle."""
 
-    __slots__ = ("function", "cancelled", "error", "_events", "_replies")
+    __slots__ = ("function", "cancelled", "error", "_events", "_replies", "_share")
 
     def __init__(self, function: Optional[Progress]) -> None:
         self.function = function
         self.begin(None, None)
 
-    def begin(self, events: Optional[queue.SimpleQueue[Any]], replies: Optional[queue.SimpleQueue[bool]]) -> None:
+    def begin(self, events: Optional[queue.SimpleQueue[Any]], replies: Optional[queue.SimpleQueue[bool]], share: Share = WHOLE) -> None:
+        self._share = share
         self.cancelled = False
         self.error: Optional[BaseException] = None
         self._events, self._replies = events, replies
@@ -151,6 +173,7 @@ class Reporter:
         try:
             if self.cancelled or self.function is None:
                 return int(self.cancelled)
+            fraction = self._share[0] + self._share[1] * fraction
             if self._events is None or self._replies is None:
                 return int(bool(self.function(fraction)))
             self._events.put(fraction)
@@ -164,11 +187,11 @@ class Job:
     """One call that may take long, made by run(). The call asks claim() when it is about to enter the library: False means that
     nobody wants its result any more."""
 
-    __slots__ = ("abandoned", "_reporter", "_claim", "_events", "_replies", "_result", "_error")
+    __slots__ = ("abandoned", "_reporter", "_share", "_claim", "_events", "_replies", "_result", "_error")
 
-    def __init__(self, reporter: Reporter) -> None:
+    def __init__(self, reporter: Reporter, share: Share = WHOLE) -> None:
         self.abandoned = False
-        self._reporter = reporter
+        self._reporter, self._share = reporter, share
         self._claim = threading.Lock()
         self._events: Optional[queue.SimpleQueue[Any]] = None
         self._replies: Optional[queue.SimpleQueue[bool]] = None
@@ -178,7 +201,7 @@ class Job:
     def claim(self) -> bool:
         if not self._claim.acquire(blocking=False):
             return False
-        self._reporter.begin(self._events, self._replies)
+        self._reporter.begin(self._events, self._replies, self._share)
         return True
 
     def run_here(self, call: Callable[[Job], T]) -> T:
@@ -243,10 +266,10 @@ def in_main_thread() -> bool:
     return threading.get_ident() == threading.main_thread().ident
 
 
-def run(call: Callable[[Job], T], reporter: Reporter, cancel: Callable[[], Any]) -> T:
+def run(call: Callable[[Job], T], reporter: Reporter, cancel: Callable[[], Any], share: Share = WHOLE) -> T:
     """call(job), so that Ctrl-C stops it. cancel makes a call that has entered the library return soon; a call that asks its
     progress callback needs none."""
-    job = Job(reporter)
+    job = Job(reporter, share)
     # A thread that is started while the interpreter ends never runs: before Python 3.12 its starter would wait for ever.
     return job.run_beside(call, cancel) if in_main_thread() and not sys.is_finalizing() else job.run_here(call)
 

@@ -11,8 +11,7 @@ import numpy as np
 
 from . import _errors
 from . import _ffi as ffi
-from ._native import Handle, Owner, int32, library, new_error, number
-from ._vocab import raise_if
+from ._native import Handle, Owner, int32, library, new_error, number, raise_if
 
 if TYPE_CHECKING:
     from ._model import Model

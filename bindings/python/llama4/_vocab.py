@@ -12,19 +12,9 @@ import numpy as np
 from . import _chat, _errors
 from . import _ffi as ffi
 from ._native import (
-    Handle, Log, Owner, Progress, Reporter, address, failure, int32, library, log_callback, new_error, path_bytes, run)
+    Handle, Log, Owner, Progress, Reporter, address, int32, library, log_callback, new_error, path_bytes, raise_if, run)
 
 Text = Union[str, bytes]
-
-
-def raise_if(status: int, error: ffi.llama4_error, *paths: Any) -> None:
-    """paths: what was to be opened, to tell files that are not there from files that cannot be read."""
-    if status == 0:
-        return
-    failed = failure(status, error)
-    if isinstance(failed, _errors.FileError) and any(path is not None and not os.path.exists(path) for path in paths):
-        failed = _errors.MissingFileError(failed.message, failed.status)
-    raise failed
 
 
 def as_bytes(text: Text) -> bytes:
@@ -153,13 +143,18 @@ class Vocab(Owner):
         """Token ids of a conversation, by Meta's rules; text of messages never gives special tokens.
 
         messages: dicts with "role" and "content", and for assistants "tool_calls" as in OpenAI's form; a plain string is one message
-            of the user. "end": "eom" says that more of the same turn follows an assistant's message.
+            of the user. "end": "eom" says that more of the same turn follows an assistant's message. "content" is a text, or a list of
+            parts: texts, {"type": "text", "text": ...}, {"type": "image", "image": SOURCE} with whatever llama4.Image takes, an Image or
+            Embeddings, {"type": "image_url", "image_url": {"url": "data:..."}}, and what video_frames makes. Sources other than strings
+            may also stand there alone. A picture's <|patch|> ids hold the place of its embeddings
         bos: begin with <|begin_of_text|>
         header: end with the header that opens the assistant's answer
         """
-        items, keep = _chat.message_array(messages)
+        return self._chat_tokenize(*_chat.message_array(messages)[:2], bos=bos, header=header)
+
+    def _chat_tokenize(self, items: Any, keep: Sequence[Any], *, bos: bool = True, header: bool = True) -> List[int]:
         flags = (0 if bos else ffi.LLAMA4_CHAT_NO_BOS) | (0 if header else ffi.LLAMA4_CHAT_NO_HEADER)
-        handle, guess = self._get(), 64 * len(items) + sum(map(len, keep)) + 64
+        handle, guess = self._get(), 64 * len(items) + sum(len(text) for text in keep if isinstance(text, bytes)) + 64
         return ids_of(lambda ids, room, count, error: library.llama4_chat_tokenize(
             handle.pointer, items, len(items), ctypes.sizeof(ffi.llama4_message), flags, ids, room, count, error), guess)
 
