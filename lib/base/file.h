@@ -10,6 +10,7 @@ typedef struct l4_mapping {
     size_t size;
     int owned;           /* 1: mapped here; 0: the host's memory */
     uint64_t identity[2]; /* what the system calls the file, for l4_map_is_path; zero for the host's memory */
+    void *handle;        /* the open file, for base/input.h; NULL: closed, or never there */
 } l4_mapping;
 
 #define L4_FILE_MISSING 0
@@ -23,6 +24,9 @@ int l4_file_kind(const char *path);
 llama4_status l4_map_path(const char *path, l4_mapping *out, llama4_error *error);
 llama4_status l4_map_fd(int fd, l4_mapping *out, llama4_error *error);
 void l4_unmap(l4_mapping *m);
+
+/* Closes the file behind the mapping, which stays. */
+void l4_map_close_file(l4_mapping *m);
 
 /* 1 if a path names the very file that is mapped, by whatever spelling or link. */
 int l4_map_is_path(const l4_mapping *m, const char *path);

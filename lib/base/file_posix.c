@@ -13,21 +13,12 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Message of errno without strerror's shared buffer. */
-static const char *reason(int code, char *buffer, size_t size)
-{
-    buffer[0] = 0;
-#if defined(__GLIBC__) && defined(_GNU_SOURCE)
-    return strerror_r(code, buffer, size);
-#else
-    return strerror_r(code, buffer, size) ? "error" : buffer;
-#endif
-}
+#include "base/errno_text.h"
 
 static llama4_status io_error(llama4_error *error, const char *action, const char *path, int code)
 {
     char text[96];
-    return l4_fail(error, LLAMA4_ERR_IO, "cannot %s %s: %s", action, path, reason(code, text, sizeof text));
+    return l4_fail(error, LLAMA4_ERR_IO, "cannot %s %s: %s", action, path, l4_errno_text(code, text, sizeof text));
 }
 
 int l4_file_kind(const char *path)
@@ -60,6 +51,7 @@ static llama4_status map(int fd, const char *path, l4_mapping *out, llama4_error
             return io_error(error, "map", path, errno);
         out->data = p;
     }
+    out->handle = (void *)(intptr_t)(fd + 1);
     return LLAMA4_OK;
 }
 
@@ -69,17 +61,32 @@ llama4_status l4_map_path(const char *path, l4_mapping *out, llama4_error *error
     if (fd < 0)
         return io_error(error, "open", path, errno);
     llama4_status status = map(fd, path, out, error);
-    close(fd);
+    if (status)
+        close(fd);
     return status;
 }
 
 llama4_status l4_map_fd(int fd, l4_mapping *out, llama4_error *error)
 {
-    return map(fd, "the file descriptor", out, error);
+    int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (own < 0)
+        return io_error(error, "examine", "the file descriptor", errno);
+    llama4_status status = map(own, "the file descriptor", out, error);
+    if (status)
+        close(own);
+    return status;
+}
+
+void l4_map_close_file(l4_mapping *m)
+{
+    if (m->handle)
+        close((int)(intptr_t)m->handle - 1);
+    m->handle = NULL;
 }
 
 void l4_unmap(l4_mapping *m)
 {
+    l4_map_close_file(m);
     if (m->owned && m->data)
         munmap((void *)(uintptr_t)m->data, m->size);
     m->data = NULL;

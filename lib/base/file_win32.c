@@ -97,6 +97,7 @@ static llama4_status map(HANDLE file, const char *path, l4_mapping *out, llama4_
     out->size = (size_t)size;
     out->owned = 1;
     identify(&info, out->identity);
+    out->handle = file;
     return LLAMA4_OK;
 }
 
@@ -106,7 +107,8 @@ llama4_status l4_map_path(const char *path, l4_mapping *out, llama4_error *error
     if (file == INVALID_HANDLE_VALUE)
         return io_error(error, "open", path, GetLastError());
     llama4_status status = map(file, path, out, error);
-    CloseHandle(file);
+    if (status)
+        CloseHandle(file);
     return status;
 }
 
@@ -137,11 +139,25 @@ llama4_status l4_map_fd(int fd, l4_mapping *out, llama4_error *error)
     HANDLE file = handle_of(fd);
     if (file == INVALID_HANDLE_VALUE)
         return io_error(error, "examine", "the file descriptor", ERROR_INVALID_HANDLE);
-    return map(file, "the file descriptor", out, error);
+    HANDLE own;
+    if (!DuplicateHandle(GetCurrentProcess(), file, GetCurrentProcess(), &own, 0, FALSE, DUPLICATE_SAME_ACCESS))
+        return io_error(error, "examine", "the file descriptor", GetLastError());
+    llama4_status status = map(own, "the file descriptor", out, error);
+    if (status)
+        CloseHandle(own);
+    return status;
+}
+
+void l4_map_close_file(l4_mapping *m)
+{
+    if (m->handle)
+        CloseHandle(m->handle);
+    m->handle = NULL;
 }
 
 void l4_unmap(l4_mapping *m)
 {
+    l4_map_close_file(m);
     if (m->owned && m->data)
         UnmapViewOfFile(m->data);
     m->data = NULL;

@@ -1,4 +1,4 @@
-/* Threads, mutexes and condition variables of the system, for base/pool.c alone. Thread functions return nothing; a thread has
+/* Threads, mutexes and condition variables of the system, for lib/base alone. Thread functions return nothing; a thread has
  * a stack of its own size, and the host's signals stay with the host's threads. */
 #ifndef L4_BASE_THREAD_H
 #define L4_BASE_THREAD_H
@@ -30,6 +30,7 @@ static inline void l4_mutex_unlock(l4_mutex *m) { ReleaseSRWLockExclusive(m); }
 static inline int l4_cond_init(l4_cond *c) { return InitializeConditionVariable(c), 1; }
 static inline void l4_cond_destroy(l4_cond *c) { (void)c; }
 static inline void l4_cond_wait(l4_cond *c, l4_mutex *m) { SleepConditionVariableSRW(c, m, INFINITE, 0); }
+static inline void l4_cond_wait_for(l4_cond *c, l4_mutex *m, unsigned ms) { SleepConditionVariableSRW(c, m, ms, 0); }
 static inline void l4_cond_signal(l4_cond *c) { WakeConditionVariable(c); }
 static inline void l4_cond_broadcast(l4_cond *c) { WakeAllConditionVariable(c); }
 
@@ -59,6 +60,7 @@ static inline void l4_thread_join(l4_thread *t)
 
 #include <pthread.h>
 #include <signal.h>
+#include <time.h>
 
 typedef pthread_mutex_t l4_mutex;
 typedef pthread_cond_t l4_cond;
@@ -73,7 +75,41 @@ static inline int l4_mutex_init(l4_mutex *m) { return pthread_mutex_init(m, NULL
 static inline void l4_mutex_destroy(l4_mutex *m) { pthread_mutex_destroy(m); }
 static inline void l4_mutex_lock(l4_mutex *m) { pthread_mutex_lock(m); }
 static inline void l4_mutex_unlock(l4_mutex *m) { pthread_mutex_unlock(m); }
-static inline int l4_cond_init(l4_cond *c) { return pthread_cond_init(c, NULL) == 0; }
+
+static inline int l4_cond_init(l4_cond *c)
+{
+#if defined(__APPLE__) /* waits by the difference anyway */
+    return pthread_cond_init(c, NULL) == 0;
+#else
+    pthread_condattr_t attributes;
+    if (pthread_condattr_init(&attributes))
+        return 0;
+    int fine = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0 && pthread_cond_init(c, &attributes) == 0;
+    pthread_condattr_destroy(&attributes);
+    return fine;
+#endif
+}
+
+/* Also returns after `ms` milliseconds. */
+static inline void l4_cond_wait_for(l4_cond *c, l4_mutex *m, unsigned ms)
+{
+    struct timespec t;
+#if defined(__APPLE__)
+    t.tv_sec = ms / 1000;
+    t.tv_nsec = (long)(ms % 1000) * 1000000;
+    pthread_cond_timedwait_relative_np(c, m, &t);
+#else
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += ms / 1000;
+    t.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (t.tv_nsec >= 1000000000) {
+        t.tv_nsec -= 1000000000;
+        t.tv_sec++;
+    }
+    pthread_cond_timedwait(c, m, &t);
+#endif
+}
+
 static inline void l4_cond_destroy(l4_cond *c) { pthread_cond_destroy(c); }
 static inline void l4_cond_wait(l4_cond *c, l4_mutex *m) { pthread_cond_wait(c, m); }
 static inline void l4_cond_signal(l4_cond *c) { pthread_cond_signal(c); }
