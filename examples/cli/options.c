@@ -78,6 +78,28 @@ int parse_real(const char *text, double *out)
     return seen;
 }
 
+int parse_size(const char *text, int64_t *out)
+{
+    static const char units[] = "KMGT";
+    char number[24];
+    double value, unit = 1;
+    size_t n = strspn(text, "0123456789.");
+    const char *end = text + n, *letter = *end ? strchr(units, *end >= 'a' ? *end - 'a' + 'A' : *end) : NULL;
+    if (n == 0 || n >= sizeof number)
+        return 0;
+    memcpy(number, text, n);
+    number[n] = 0;
+    for (const char *u = units; letter && u <= letter; u++)
+        unit *= 1024;
+    end += letter != NULL;
+    if (letter && (strcmp(end, "iB") == 0 || strcmp(end, "B") == 0))
+        end = "";
+    if (*end || !parse_real(number, &value) || value * unit >= 9e18 || (!letter && strchr(number, '.')))
+        return 0;
+    *out = (int64_t)(value * unit);
+    return 1;
+}
+
 static void print_option(const option *o)
 {
     char left[64];
@@ -136,6 +158,10 @@ static int set_value(const command *c, const option *o, const char *text)
         if (parse_seed(text, o->value))
             return OPTIONS_GO_ON;
         return options_mistake(c, "--%s needs a whole number from 0 to 18446744073709551615, not '%s'", o->name, text);
+    case OPTION_SIZE:
+        if (parse_size(text, o->value))
+            return OPTIONS_GO_ON;
+        return options_mistake(c, "--%s needs a number of bytes such as 8G or 500M, not '%s'", o->name, text);
     default:
         if (parse_real(text, &real) && real >= o->min && real <= o->max) {
             *(double *)o->value = real;

@@ -11,7 +11,8 @@ typedef enum option_kind {
     OPTION_LIST, /* value: text_list *, one more text each time */
     OPTION_INT,  /* value: int64_t, from min to max */
     OPTION_SEED, /* value: uint64_t */
-    OPTION_REAL  /* value: double, from min to max */
+    OPTION_REAL, /* value: double, from min to max */
+    OPTION_SIZE  /* value: int64_t, bytes: 8G, 500M, 1.5T or plain digits */
 } option_kind;
 
 typedef struct text_list {
@@ -52,5 +53,8 @@ int options_mistake(const command *c, const char *format, ...);
 int parse_int(const char *text, int64_t min, int64_t max, int64_t *out);
 int parse_seed(const char *text, uint64_t *out);
 int parse_real(const char *text, double *out);
+
+/* Bytes, with K, M, G or T for powers of 1024, perhaps followed by B or iB. */
+int parse_size(const char *text, int64_t *out);
 
 #endif

@@ -82,6 +82,18 @@ static void warn(void *user, int32_t level, const char *message)
         fprintf(stderr, "llama4: warning: %s\n", message);
 }
 
+/* Starts with the experts of last time. Without that the session is only slower. */
+static void warm_experts(session *s, const char *path)
+{
+    llama4_error error = LLAMA4_ERROR_INIT;
+    llama4_memory_info memory = {.struct_size = sizeof memory};
+    if (!path || llama4_model_get_memory(s->model, &memory, &error) || !memory.streaming)
+        return;
+    s->experts = path;
+    if (llama4_model_load_experts(s->model, path, &error) && error.status != LLAMA4_ERR_IO) /* the first time there is no file */
+        warn(NULL, LLAMA4_LOG_WARNING, error.message);
+}
+
 int session_open(session *s, const char *path, const settings *set)
 {
     llama4_error error = LLAMA4_ERROR_INIT;
@@ -98,6 +110,8 @@ int session_open(session *s, const char *path, const settings *set)
     params.vocabulary_path = set->vocabulary;
     params.vision_path = set->vision;
     params.cpu_level = set->cpu_level;
+    params.memory_bytes = set->memory;
+    params.flags = set->stream ? LLAMA4_MODEL_STREAM : 0;
     llama4_status status = llama4_model_open(path, &params, &s->model, &error);
     progress_end(&s->bar);
     if (status == LLAMA4_OK) {
@@ -120,13 +134,17 @@ int session_open(session *s, const char *path, const settings *set)
     if (status)
         return fail(&error);
     s->load_seconds = now() - started;
+    warm_experts(s, set->experts);
     interrupt_target(s->context);
     return 0;
 }
 
 void session_close(session *s)
 {
+    llama4_error error = LLAMA4_ERROR_INIT;
     interrupt_target(NULL);
+    if (s->experts && s->context && llama4_model_save_experts(s->model, s->experts, &error))
+        warn(NULL, LLAMA4_LOG_WARNING, error.message);
     llama4_sampler_release(s->sampler);
     llama4_context_release(s->context);
     llama4_model_release(s->model);
@@ -252,4 +270,12 @@ void print_stats(const session *s, const llama4_generate_result *r)
                 "context: %lld of %lld positions, %.1f MB keys and values, %.1f MB scratch; %d threads; loaded in %.3f s\n",
                 (long long)llama4_context_sequence_length(s->context, 0), (long long)info.context_length,
                 (double)info.kv_bytes / 1e6, (double)info.scratch_bytes / 1e6, (int)info.threads, s->load_seconds);
+    llama4_memory_info m = {.struct_size = sizeof m};
+    if (llama4_model_get_memory(s->model, &m, NULL) == LLAMA4_OK && m.streaming)
+        fprintf(stderr,
+                "memory: %.2f of %.2f GB, weights %.2f GB, %lld of %lld experts; %.1f %% of %lld requests were in memory, %.2f GB read in "
+                "%.2f s, waited %.2f s\n",
+                (double)m.used_bytes / 1e9, (double)m.limit_bytes / 1e9, (double)m.resident_bytes / 1e9, (long long)m.expert_slots,
+                (long long)m.expert_count, m.requests ? 100.0 * (double)m.hits / (double)m.requests : 0.0, (long long)m.requests,
+                (double)m.bytes_read / 1e9, m.read_seconds, m.wait_seconds);
 }

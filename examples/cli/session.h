@@ -11,8 +11,9 @@ typedef struct settings {
     double temperature, top_p, min_p;
     int64_t top_k, threads, context_length, max_tokens; /* max_tokens -1: not given */
     uint64_t seed;
-    const char *vocabulary, *vision, *system;
-    int stats;
+    const char *vocabulary, *vision, *system, *experts;
+    int64_t memory;
+    int stats, stream;
     int32_t cpu_level, kv_type, batch_size, sequences; /* as in llama4.h; sequences 0: one */
 } settings;
 
@@ -28,6 +29,13 @@ const char *cpu_name(int32_t level); /* as --cpu takes it */
 
 /* clang-format off */
 #define SETTINGS_DEFAULT {.temperature = 0.6, .top_p = 0.9, .max_tokens = -1}
+
+#define MEMORY_OPTIONS(s)                                                                                  \
+    {"memory", 0, OPTION_SIZE, &(s)->memory, "SIZE",                                                       \
+     "stay within so much memory, such as 8G; experts that do not\nfit are read when needed (default: the machine's)", 0, 0}, \
+    {"stream", 0, OPTION_FLAG, &(s)->stream, NULL, "read experts when needed even if all would fit", 0, 0}, \
+    {"experts", 0, OPTION_TEXT, &(s)->experts, "FILE",                                                     \
+     "remember in FILE which experts were in memory, and\nstart with those next time", 0, 0}
 
 /* Lines of an option table. */
 #define SETTINGS_OPTIONS(s)                                                                                \
@@ -53,16 +61,18 @@ const char *cpu_name(int32_t level); /* as --cpu takes it */
      "take the vocabulary from this tokenizer.json,\ntokenizer.model or GGUF", 0, 0},                      \
     {"mmproj", 0, OPTION_TEXT, &(s)->vision, "FILE",                                                       \
      "the picture encoder: an mmproj GGUF file, or a Hugging\nFace directory (default: the model's own)", 0, 0}, \
+    MEMORY_OPTIONS(s),                                                                                     \
     {"stats", 0, OPTION_FLAG, &(s)->stats, NULL,                                                           \
      "speed and memory, on standard error", 0, 0}
 
 /* Lines of the tables of bench and perplexity, for what has .set, .batch, .cpu and .kv. */
 #define ENGINE_OPTIONS(a)                                                                                  \
     {"threads", 't', OPTION_INT, &(a)->set.threads, "N", "default: one per processor", 0, 64},             \
-    {"batch", 'b', OPTION_INT, &(a)->batch, "N", "tokens computed together (default 512)", 1, 8192},       \
+    {"batch", 'b', OPTION_INT, &(a)->batch, "N", "tokens computed together (default 512, or 4096\nwhen experts are streamed)", 1, 8192},       \
     {"cpu", 0, OPTION_TEXT, &(a)->cpu, "LEVEL",                                                            \
      "no instructions beyond these: generic, avx2, avx2-vnni,\navx512, avx512-vnni", 0, 0},                \
-    {"kv", 0, OPTION_TEXT, &(a)->kv, "TYPE", "keys and values as f16 (default) or f32", 0, 0}
+    {"kv", 0, OPTION_TEXT, &(a)->kv, "TYPE", "keys and values as f16 (default) or f32", 0, 0},             \
+    MEMORY_OPTIONS(&(a)->set)
 /* clang-format on */
 
 typedef struct session {
@@ -72,6 +82,7 @@ typedef struct session {
     llama4_sampler *sampler; /* NULL: greedy */
     llama4_context_info info;
     double load_seconds;
+    const char *experts; /* file to write when the session ends, or NULL */
     progress bar; /* of loading and of long prompts */
 } session;
 

@@ -132,10 +132,17 @@ typedef struct llama4_model_params {
     int32_t reserved;             /* 0 */
     const char *vision_path;      /* (since 1.1) (nullable) the picture encoder: a GGUF file of its own ("mmproj"), or a Hugging
                                      Face directory. A model that is itself such a directory brings its own */
+    int64_t memory_bytes;         /* (since 1.1) weights, contexts and all that they grow to shall stay within so many bytes;
+                                     0: what the machine, or the process's control group, has, less what the system
+                                     needs. Experts that do not fit are read from the files when they are needed, past
+                                     the system's cache, with the same results. The vocabulary and pictures come on top */
+    int32_t expert_slots;         /* (since 1.1) at most so many routed experts in memory, 2 or more; 0: as many as fit */
+    int32_t reserved_2;           /* (since 1.1) 0 */
 } llama4_model_params;
 
 /** LLAMA4_MODEL_: (flags): of llama4_model_params. */
 #define LLAMA4_MODEL_HEADER_ONLY 1u /* read shapes and names only: no weights, no vocabulary; for llama4_model_get_info */
+#define LLAMA4_MODEL_STREAM 2u      /* (since 1.1) read experts when they are needed even if all would fit into memory */
 
 /** LLAMA4_CPU_: (values): instruction sets, for the cpu_level of llama4_model_params and llama4_context_info. */
 #define LLAMA4_CPU_AUTO 0    /* whatever this machine has */
@@ -488,6 +495,43 @@ typedef struct llama4_tensor_info {
 LLAMA4_API llama4_status llama4_model_get_tensor(const llama4_model *model, int32_t index, llama4_tensor_info *info,
                                                  llama4_error *error);
 
+/* ---- Memory --------------------------------------------------------------------------------------------------------- */
+
+/** llama4_memory_info: (since 1.1): what a model's weights take, and how its experts come into memory. Counts start when the
+ * model is opened. The caller sets struct_size. */
+typedef struct llama4_memory_info {
+    uint32_t struct_size;     /* sizeof(llama4_memory_info) */
+    int32_t streaming;        /* 1: experts are read when they are needed; 0: all weights are in memory, or in mapped files */
+    int64_t limit_bytes;      /* the budget; 0: there is none */
+    int64_t used_bytes;       /* of it now, contexts included; 0 without a budget */
+    int64_t resident_bytes;   /* weights that stay in memory */
+    int64_t expert_bytes;     /* that a routed expert takes in memory; 0: not streaming, like all below */
+    int64_t expert_count;     /* routed experts of all layers */
+    int64_t expert_slots;     /* of those in memory now, or on their way */
+    int64_t requests;         /* experts that batches needed; an expert counts once for each batch and layer */
+    int64_t hits;             /* of those, in memory when they were asked for */
+    int64_t read_ahead;       /* experts read before they were asked for */
+    int64_t wasted;           /* of those, given up without having been used */
+    int64_t bytes_read;       /* from the files since they were opened, resident weights included */
+    double read_seconds;      /* while something was being read */
+    double wait_seconds;      /* that decoding waited for experts */
+    int32_t direct;           /* 1: reads go past the system's cache; 0: the file system refuses that */
+    int32_t reserved;         /* 0 */
+} llama4_memory_info;
+
+/** llama4_model_get_memory: (since 1.1): how a model uses memory now. May be called while contexts are at work.
+ * @info: (out): struct_size set by the caller. */
+LLAMA4_API llama4_status llama4_model_get_memory(llama4_model *model, llama4_memory_info *info, llama4_error *error);
+
+/** llama4_model_save_experts: (since 1.1): writes which experts are in memory, the last used first, as a small file, for
+ * llama4_model_load_experts. A model that does not stream gives LLAMA4_ERR_STATE. */
+LLAMA4_API llama4_status llama4_model_save_experts(llama4_model *model, const char *path, llama4_error *error);
+
+/** llama4_model_load_experts: (since 1.1): starts to read the experts that were in memory at llama4_model_save_experts, as many
+ * as there are free slots for, in the background, and returns at once. Never changes results. For a model of
+ * another shape, or a file that is none: LLAMA4_ERR_FORMAT; a model that does not stream gives LLAMA4_ERR_STATE. */
+LLAMA4_API llama4_status llama4_model_load_experts(llama4_model *model, const char *path, llama4_error *error);
+
 /* ---- Contexts: the state of running sequences -------------------------------------------------------------------- */
 
 /** llama4_context: the sequences that a model works on, their keys and values, and threads. */
@@ -500,7 +544,8 @@ typedef struct llama4_context_params {
     int64_t context_length;       /* positions per sequence, at most 16777216; 0: as the model was made for. Costs
                                      nothing until used: memory grows with the longest sequence */
     int32_t threads;              /* 0: one per processor that this process may use, at most 64 */
-    int32_t batch_size;           /* tokens computed together, 1 .. 8192; 0: 512. More is faster and needs more memory */
+    int32_t batch_size;           /* tokens computed together, 1 .. 8192; 0: 512, or 4096 when experts are streamed. More is
+                                     faster and needs more memory: with a budget, fewer may be taken */
     int32_t sequences;            /* independent sequences, ids 0 .. sequences - 1; 0: 64 */
     int32_t kv_type;              /* LLAMA4_KV_ value: how keys and values are kept */
     llama4_progress_fn progress;  /* (nullable) during decodes of more than one token; every layer is a step */
@@ -582,6 +627,14 @@ typedef struct llama4_context_info {
 /** llama4_context_get_info: what a context uses now. @info: (out): struct_size set by the caller. */
 LLAMA4_API llama4_status llama4_context_get_info(const llama4_context *context, llama4_context_info *info,
                                                  llama4_error *error);
+
+/** llama4_context_get_expert_counts: (since 1.1): how a context's tokens were routed: of those computed so far, how many went to
+ * each routed expert of a layer.
+ * @layer: 0 .. llama4_model_info.layers - 1.
+ * @counts: (out) (array length=capacity): tokens; all 0 for a dense layer.
+ * @count: (out): llama4_model_info.experts. */
+LLAMA4_API llama4_status llama4_context_get_expert_counts(const llama4_context *context, int32_t layer, uint64_t *counts,
+                                                          size_t capacity, size_t *count, llama4_error *error);
 
 /** llama4_context_decode_embeddings: (since 1.1): llama4_context_decode, with rows of embeddings among the tokens: each item whose
  * token is -1, or the vocabulary's <|patch|>, takes the next row.

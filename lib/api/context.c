@@ -34,7 +34,7 @@ static llama4_status complete(llama4_context_params *p, const llama4_model *mode
     if (!p->threads)
         p->threads = cores < L4_MAX_THREADS ? cores : L4_MAX_THREADS;
     if (!p->batch_size)
-        p->batch_size = 512;
+        p->batch_size = model->weights.pool ? 4096 : 512;
     if (!p->sequences)
         p->sequences = 64;
     if (p->kv_type == LLAMA4_KV_DEFAULT)
@@ -63,7 +63,7 @@ llama4_status llama4_context_create(llama4_model *model, const llama4_context_pa
         return status;
     if (model->header_only)
         return l4_fail(error, LLAMA4_ERR_STATE, "the model was opened with LLAMA4_MODEL_HEADER_ONLY and has no weights");
-    setup.allocator = &model->allocator;
+    setup.allocator = model->budget ? l4_budget_allocator(model->budget) : &model->allocator;
     setup.weights = &model->weights;
     setup.model = model;
     setup.cpu_level = model->cpu_level;
@@ -150,4 +150,21 @@ llama4_status llama4_context_get_info(const llama4_context *context, llama4_cont
         return l4_fail(error, LLAMA4_ERR_ARGUMENT, "context is NULL");
     l4_context_get_info(context, &full);
     return l4_write_struct(info, &full, sizeof full, sizeof full, "llama4_context_info", error);
+}
+
+llama4_status llama4_context_get_expert_counts(const llama4_context *context, int32_t layer, uint64_t *counts, size_t capacity, size_t *count,
+                                               llama4_error *error)
+{
+    if (!context || !count || (!counts && capacity))
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "%s is NULL", !context ? "context" : !count ? "count" : "counts");
+    const l4_config *c = &l4_context_model(context)->config;
+    if (layer < 0 || (uint32_t)layer >= c->layers)
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "layer %d is not in 0 .. %u", (int)layer, (unsigned)c->layers - 1);
+    *count = c->experts;
+    if (capacity == 0)
+        return LLAMA4_OK;
+    if (capacity < c->experts)
+        return l4_fail(error, LLAMA4_ERR_CAPACITY, "capacity is %zu; %u are needed", capacity, (unsigned)c->experts);
+    l4_context_routed(context, (uint32_t)layer, counts);
+    return LLAMA4_OK;
 }

@@ -1,8 +1,8 @@
-/* The public functions of llama4_model: argument checks, then flow/model.c. */
+/* The public functions of llama4_model: argument checks, then flow/model.c and flow/memory.c. */
 #include <stddef.h>
 #include <string.h>
 
-#include "flow/model.h"
+#include "flow/memory.h"
 #include "format/types.h"
 #include "model/pack.h"
 
@@ -23,12 +23,18 @@ static llama4_status open_source(const l4_source *source, const llama4_model_par
         return status;
     if (!model)
         return l4_fail(error, LLAMA4_ERR_ARGUMENT, "model is NULL");
-    if (p.flags & ~LLAMA4_MODEL_HEADER_ONLY)
+    if (p.flags & ~(LLAMA4_MODEL_HEADER_ONLY | LLAMA4_MODEL_STREAM))
         return l4_fail(error, LLAMA4_ERR_UNSUPPORTED, "llama4_model_params.flags has unknown bits: 0x%x", (unsigned)p.flags);
     if (p.cpu_level < 0)
         return l4_fail(error, LLAMA4_ERR_ARGUMENT, "llama4_model_params.cpu_level is %d", (int)p.cpu_level);
     if (p.reserved)
         return l4_fail(error, LLAMA4_ERR_UNSUPPORTED, "llama4_model_params.reserved is not 0");
+    if (p.memory_bytes < 0)
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "llama4_model_params.memory_bytes is %lld", (long long)p.memory_bytes);
+    if (p.expert_slots < 0 || p.expert_slots == 1)
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "llama4_model_params.expert_slots is %d, not 0 or at least 2", (int)p.expert_slots);
+    if (p.reserved_2)
+        return l4_fail(error, LLAMA4_ERR_UNSUPPORTED, "llama4_model_params.reserved_2 is not 0");
     return l4_model_open(source, &p, model, error);
 }
 
@@ -102,4 +108,32 @@ llama4_status llama4_model_get_tensor(const llama4_model *model, int32_t index, 
     full.type = (int32_t)t->type;
     full.path = l4_tensor_path(t);
     return l4_write_struct(info, &full, offsetof(llama4_tensor_info, path), sizeof full, "llama4_tensor_info", error);
+}
+
+llama4_status llama4_model_get_memory(llama4_model *model, llama4_memory_info *info, llama4_error *error)
+{
+    llama4_memory_info full = {0};
+    if (!model)
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "model is NULL");
+    l4_memory_describe(model, &full);
+    return l4_write_struct(info, &full, sizeof full, sizeof full, "llama4_memory_info", error);
+}
+
+static llama4_status streaming(const llama4_model *model, const char *path, llama4_error *error)
+{
+    if (!model || !path || !*path)
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "%s", !model ? "model is NULL" : !path ? "path is NULL" : "path is empty");
+    return model->weights.pool ? LLAMA4_OK : l4_fail(error, LLAMA4_ERR_STATE, "the model does not stream experts");
+}
+
+llama4_status llama4_model_save_experts(llama4_model *model, const char *path, llama4_error *error)
+{
+    llama4_status status = streaming(model, path, error);
+    return status ? status : l4_memory_save(model, path, error);
+}
+
+llama4_status llama4_model_load_experts(llama4_model *model, const char *path, llama4_error *error)
+{
+    llama4_status status = streaming(model, path, error);
+    return status ? status : l4_memory_load(model, path, error);
 }

@@ -5,10 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "flow/memory.h"
 #include "format/safetensors.h"
-#include "model/pack.h"
-
-#define PREFETCH_STEP ((size_t)64 << 20)
 
 typedef struct opening {
     llama4_model *m;
@@ -128,33 +126,13 @@ static llama4_status add_vision(opening *o, const char *directory, llama4_error 
     return LLAMA4_OK;
 }
 
-/* Lets the system read ahead, slice by slice, unless the files would push everything else out of memory. */
-static llama4_status prefetch(opening *o, llama4_error *error)
-{
-    const l4_archive *archive = o->m->archive;
-    uint64_t total = 0, done = 0, memory = l4_memory_size();
-    for (size_t i = 0; i < archive->n_files; i++)
-        total += archive->files[i].size;
-    if (total > memory / 4 * 3)
-        return LLAMA4_OK;
-    for (size_t i = 0; i < archive->n_files; i++)
-        for (size_t at = 0; at < archive->files[i].size; at += PREFETCH_STEP) {
-            size_t left = archive->files[i].size - at, step = left < PREFETCH_STEP ? left : PREFETCH_STEP;
-            l4_map_prefetch(&archive->files[i], at, step);
-            done += step;
-            llama4_status status = report(o, 0.2f + 0.1f * (float)((double)done / (double)total), error);
-            if (status)
-                return status;
-        }
-    return LLAMA4_OK;
-}
-
 static void destroy(llama4_model *m)
 {
     l4_allocator a = m->allocator;
     if (m->vocab)
         l4_vocab_release(m->vocab);
     l4_weights_clear(&m->weights);
+    l4_budget_destroy(m->budget);
     l4_vision_part_close(&m->vision);
     l4_gguf_close(m->gguf);
     if (m->archive == &m->safetensors)
@@ -178,10 +156,11 @@ static llama4_status fill(opening *o, const l4_source *source, llama4_error *err
         if (status == LLAMA4_OK)
             status = report(o, 0.2f, error);
         if (status == LLAMA4_OK)
-            status = prefetch(o, error);
-        if (status == LLAMA4_OK && !source->as_stored)
-            status = l4_weights_pack(&m->weights, m->archive, o->params->progress, o->params->progress_user, 0.3f, error);
+            status = source->as_stored ? LLAMA4_OK : l4_memory_fill(m, o->params, o->name, error);
     }
+    for (size_t i = 0; m->archive && i < m->archive->n_files; i++)
+        if (!m->weights.disk)
+            l4_map_close_file(&m->archive->files[i]);
     if (status == LLAMA4_OK && !source->as_stored)
         status = add_vision(o, directory ? source->path : NULL, error);
     return status ? status : report(o, 1.0f, error);

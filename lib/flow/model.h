@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "base/budget.h"
 #include "flow/vision.h"
 #include "model/weights.h"
 #include "text/vocab.h"
@@ -19,6 +20,8 @@ struct llama4_model {
     const l4_archive *archive; /* whichever of the two it is */
     l4_config config;
     l4_weights weights;
+    l4_budget *budget;         /* NULL: none was asked for, and all fits. Contexts allocate from it */
+    uint64_t resident_bytes;
     l4_vision_part vision;     /* empty if there is none */
     llama4_vocab *vocab;       /* NULL if the files have none */
     int has_vocabulary;

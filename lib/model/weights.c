@@ -6,6 +6,7 @@
 
 #include "base/math.h"
 #include "kernels/kernels.h"
+#include "model/experts.h"
 #include "model/weights_internal.h"
 
 static llama4_status shape_error(const l4_tensor *t, const char *wanted, llama4_error *error)
@@ -170,6 +171,8 @@ void l4_weights_clear(l4_weights *w)
 {
     if (!w->allocator)
         return;
+    l4_disk_destroy(w->disk);
+    l4_experts_destroy(w->pool);
     l4_free(w->allocator, w->layers);
     l4_free(w->allocator, w->vectors);
     l4_free(w->allocator, w->expert_views);

@@ -43,6 +43,8 @@ typedef struct l4_weights {
     l4_ffn *expert_views;     /* storage of experts */
     uint8_t **packed;         /* storage of packed matrices */
     size_t n_packed, packed_capacity;
+    struct l4_disk *disk;   /* not NULL: the mapped files are not touched any more. Rows of the embedding are read when they are needed, */
+    struct l4_experts *pool;    /* and so are routed experts, whose matrices then only say where they lie in the files */
 } l4_weights;
 
 /* Binds a GGUF file's tensors (names of LLAMA.cpp's converter) or a Hugging Face directory's. `archive` must outlive the weights.

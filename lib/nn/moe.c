@@ -61,40 +61,101 @@ static void combine_task(void *argument, size_t begin, size_t end, int worker)
             j->exec->kernels->add(j->y + t * j->width, j->s->routed + j->s->order[t * j->used + u] * j->width, j->width);
 }
 
-void l4_moe(const l4_exec *e, const l4_layer *layer, const l4_config *c, const float *x, size_t tokens, const l4_moe_scratch *s, float *y)
+/* Rows first .. first + count - 1 of the hidden layer, from both halves. */
+static void gate_rows(const l4_exec *e, float *gate, float *up, size_t first, size_t count, size_t ff)
 {
-    const size_t width = c->width, ff = c->expert_ff, used = c->experts_used, choices = tokens * used, rows = tokens + choices;
+    if (count)
+        l4_gate(e, gate + first * ff, up + first * ff, count * ff);
+}
+
+/* The shared expert, if wanted, and those experts whose ffn is set. Rows of the hidden layer: the tokens for the shared expert, then the
+ * choices in order of experts. */
+static void compute(const job *j, const l4_ffn *shared, size_t tokens, size_t experts, size_t ff)
+{
+    const l4_moe_scratch *s = j->s;
+    const size_t width = j->width, rows = tokens + tokens * j->used;
     float *gate = s->hidden, *up = s->hidden + rows * ff;
-    const l4_product route = {&layer->router, x, width, tokens, s->router, c->experts};
+    size_t n = 0, from = 0, to = 0; /* from .. to: rows side by side */
+    if (shared) {
+        s->products[n++] = (l4_product){&shared->gate, j->x, width, tokens, gate, ff};
+        s->products[n++] = (l4_product){&shared->up, j->x, width, tokens, up, ff};
+    }
+    for (size_t k = 0; k < experts; k++) {
+        size_t first = s->counts[k], count = s->counts[k + 1] - first;
+        if (!count || !s->ffn[k])
+            continue;
+        const float *in = s->gathered + first * width;
+        s->products[n++] = (l4_product){&s->ffn[k]->gate, in, width, count, gate + (tokens + first) * ff, ff};
+        s->products[n++] = (l4_product){&s->ffn[k]->up, in, width, count, up + (tokens + first) * ff, ff};
+    }
+    l4_linear(j->exec, s->products, n);
+    if (shared)
+        to = tokens;
+    for (size_t k = 0; k < experts; k++) {
+        size_t first = tokens + s->counts[k], last = tokens + s->counts[k + 1];
+        if (first == last || !s->ffn[k])
+            continue;
+        if (first != to) {
+            gate_rows(j->exec, gate, up, from, to - from, ff);
+            from = first;
+        }
+        to = last;
+    }
+    gate_rows(j->exec, gate, up, from, to - from, ff);
+
+    n = 0;
+    if (shared)
+        s->products[n++] = (l4_product){&shared->down, gate, ff, tokens, j->y, width};
+    for (size_t k = 0; k < experts; k++) {
+        size_t first = s->counts[k], count = s->counts[k + 1] - first;
+        if (count && s->ffn[k])
+            s->products[n++] = (l4_product){&s->ffn[k]->down, gate + (tokens + first) * ff, ff, count, s->routed + first * width, width};
+    }
+    l4_linear(j->exec, s->products, n);
+}
+
+/* Experts in the order in which they come, the shared one while the first are read. */
+static llama4_status compute_streamed(const job *j, const l4_weights *w, uint32_t layer, size_t tokens, const atomic_int *cancel, llama4_error *error)
+{
+    const l4_config *c = &w->config;
+    const l4_ffn *shared = &w->layers[layer].ffn;
+    l4_visit v = {.state = j->s->state, .slot = j->s->slot};
+    l4_experts_begin(w->pool, &v, layer, j->s->counts);
+    do {
+        llama4_status status = l4_experts_take(w->pool, &v, shared == NULL, cancel, j->s->ffn, error);
+        if (status)
+            return status;
+        compute(j, shared, tokens, c->experts, c->expert_ff);
+        l4_experts_give(w->pool, &v);
+        shared = NULL;
+    } while (v.left);
+    return LLAMA4_OK;
+}
+
+llama4_status l4_moe(const l4_exec *e, const l4_weights *w, uint32_t layer, const float *x, size_t tokens, const l4_moe_scratch *s, float *y,
+                     const atomic_int *cancel, llama4_error *error)
+{
+    const l4_layer *l = &w->layers[layer];
+    const l4_config *c = &w->config;
+    const size_t width = c->width, used = c->experts_used, choices = tokens * used;
+    const l4_product route = {&l->router, x, width, tokens, s->router, c->experts};
     l4_linear(e, &route, 1);
     for (size_t t = 0; t < tokens; t++)
         choose(s->router + t * c->experts, c->experts, used, s->choice + t * used, s->gate + t * used);
     sort_by_expert(s, choices, c->experts);
+    for (size_t k = 0; s->routed_tokens && k < c->experts; k++)
+        s->routed_tokens[layer * (size_t)c->experts + k] += s->counts[k + 1] - s->counts[k];
     job j = {e, s, x, y, width, used};
     l4_pool_run(e->pool, gather_task, &j, choices, l4_grain(e, choices, (double)choices * (double)width));
-
-    /* Rows of the hidden layer: the tokens for the shared expert, then the choices in order of experts. */
-    size_t n = 0;
-    s->products[n++] = (l4_product){&layer->ffn.gate, x, width, tokens, gate, ff};
-    s->products[n++] = (l4_product){&layer->ffn.up, x, width, tokens, up, ff};
-    for (size_t k = 0; k < c->experts; k++) {
-        size_t first = s->counts[k], count = s->counts[k + 1] - first;
-        if (!count)
-            continue;
-        const float *in = s->gathered + first * width;
-        s->products[n++] = (l4_product){&layer->experts[k].gate, in, width, count, gate + (tokens + first) * ff, ff};
-        s->products[n++] = (l4_product){&layer->experts[k].up, in, width, count, up + (tokens + first) * ff, ff};
+    if (w->pool) {
+        llama4_status status = compute_streamed(&j, w, layer, tokens, cancel, error);
+        if (status)
+            return status;
+    } else {
+        for (size_t k = 0; k < c->experts; k++)
+            s->ffn[k] = &l->experts[k];
+        compute(&j, &l->ffn, tokens, c->experts, c->expert_ff);
     }
-    l4_linear(e, s->products, n);
-    l4_gate(e, gate, up, rows * ff);
-
-    n = 0;
-    s->products[n++] = (l4_product){&layer->ffn.down, gate, ff, tokens, y, width};
-    for (size_t k = 0; k < c->experts; k++) {
-        size_t first = s->counts[k], count = s->counts[k + 1] - first;
-        if (count)
-            s->products[n++] = (l4_product){&layer->experts[k].down, gate + (tokens + first) * ff, ff, count, s->routed + first * width, width};
-    }
-    l4_linear(e, s->products, n);
     l4_pool_run(e->pool, combine_task, &j, tokens, l4_grain(e, tokens, (double)choices * (double)width));
+    return LLAMA4_OK;
 }

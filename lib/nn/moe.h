@@ -2,6 +2,7 @@
 #ifndef L4_NN_MOE_H
 #define L4_NN_MOE_H
 
+#include "model/experts.h"
 #include "nn/linear.h"
 
 /* Working memory for up to `tokens` tokens, `used` experts each. */
@@ -15,10 +16,16 @@ typedef struct l4_moe_scratch {
     float *gate;          /* [tokens * used] */
     uint32_t *counts;     /* [experts + 1] */
     l4_product *products; /* [2 * (experts + 1)] */
+    const l4_ffn **ffn;   /* [experts]: those that can be computed now */
+    uint32_t *slot;       /* [experts], of a visit to streamed experts, like the next */
+    uint8_t *state;       /* [experts] */
+    uint64_t *routed_tokens; /* [layers][experts]: tokens that each expert was chosen for so far; may be NULL */
 } l4_moe_scratch;
 
 /* x [tokens][width] -> y [tokens][width]. A token's gate, sigmoid(z), multiplies its expert's input; on equal z the lower
- * expert wins. The experts' outputs are added in the order of their z. */
-void l4_moe(const l4_exec *e, const l4_layer *layer, const l4_config *c, const float *x, size_t tokens, const l4_moe_scratch *s, float *y);
+ * expert wins. The experts' outputs are added in the order of their z, whatever the order in which they are computed. Experts that are not in memory
+ * are read: fails if that does, or if *cancel was set while it waited for them. */
+llama4_status l4_moe(const l4_exec *e, const l4_weights *w, uint32_t layer, const float *x, size_t tokens, const l4_moe_scratch *s, float *y,
+                     const atomic_int *cancel, llama4_error *error);
 
 #endif

@@ -50,6 +50,16 @@ static void lay_out(l4_buffers *b, const l4_config *c, size_t n)
     m->choice = (void *)cut(b, choices);
     m->counts = (void *)cut(b, c->experts + 1);
     m->products = (void *)cut(b, 2 * (c->experts + 1) * sizeof *m->products / sizeof(float));
+    m->ffn = (void *)cut(b, c->experts * sizeof *m->ffn / sizeof(float));
+    m->slot = (void *)cut(b, c->experts);
+    m->state = (void *)cut(b, c->experts); /* more than it needs */
+}
+
+size_t l4_buffers_bytes(const l4_config *c, size_t tokens)
+{
+    l4_buffers b = {.tokens = tokens};
+    lay_out(&b, c, tokens);
+    return b.bytes;
 }
 
 llama4_status l4_buffers_reserve(l4_buffers *b, const l4_allocator *a, const l4_config *c, size_t tokens, llama4_error *error)

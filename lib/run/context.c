@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/cpu.h"
+#include "model/resident.h"
 #include "run/logits.h"
 
 struct llama4_context {
@@ -24,6 +25,7 @@ struct llama4_context {
     float *logits;
     size_t logits_capacity; /* floats */
     uint64_t stamp;         /* number of the batch being built */
+    uint64_t *routed_tokens; /* [layers][experts] */
 };
 
 static size_t max_columns(const l4_config *c)
@@ -41,6 +43,10 @@ static llama4_status prepare(llama4_context *c, llama4_error *error)
     const l4_config *config = &c->weights->config;
     size_t linear = l4_linear_scratch(max_columns(config)), attention = l4_attention_scratch(config->heads, config->kv_heads, config->head_dim);
     size_t scratch = ((linear > attention ? linear : attention) + 15) / 16 * 16;
+    if (c->weights->disk) { /* rows of the embedding are read into it */
+        size_t row = (l4_weights_row_buffer(c->weights) + L4_INPUT_ALIGN) / sizeof(float);
+        scratch = row > scratch ? (row + 15) / 16 * 16 : scratch;
+    }
     c->forward.weights = c->weights;
     c->forward.kv = &c->kv;
     c->forward.cancel = &c->cancel;
@@ -53,6 +59,9 @@ static llama4_status prepare(llama4_context *c, llama4_error *error)
         status = l4_alloc(&c->allocator, (size_t)c->params.threads * scratch, sizeof(float), "the threads", &c->forward.exec.scratch, error);
     if (status == LLAMA4_OK)
         status = l4_alloc(&c->allocator, (size_t)c->params.batch_size, sizeof *c->batch, "a batch", &c->batch, error);
+    if (status == LLAMA4_OK)
+        status = l4_alloc_zero(&c->allocator, (size_t)config->layers * config->experts, sizeof *c->routed_tokens, "the experts' counts",
+                               &c->routed_tokens, error);
     if (status == LLAMA4_OK)
         status = l4_pool_create(&c->allocator, c->params.threads, &c->cancel, &c->pool, error);
     c->forward.exec.pool = c->pool;
@@ -89,6 +98,7 @@ void l4_context_destroy(llama4_context *c)
     l4_free(&a, c->forward.exec.scratch);
     l4_free(&a, c->batch);
     l4_free(&a, c->items);
+    l4_free(&a, c->routed_tokens);
     l4_free(&a, c->logits);
     l4_free(&a, c);
 }
@@ -146,10 +156,22 @@ static llama4_status take_items(llama4_context *c, const llama4_batch_item *item
     return status;
 }
 
-/* Takes items from `first` on, as many as one pass may hold: no sequence straddles a chunk. Sorts them by sequence into c->batch. */
-static size_t build_batch(llama4_context *c, size_t first, size_t n)
+/* As many tokens as intermediate results may have memory for: with experts that are read from the disk, the more of it they get, the fewer reads. */
+static size_t batch_limit(const llama4_context *c)
 {
-    size_t count = 0, most = n - first < (size_t)c->params.batch_size ? n - first : (size_t)c->params.batch_size;
+    size_t tokens = (size_t)c->params.batch_size;
+    if (c->weights->pool) {
+        const uint64_t room = l4_experts_room(c->weights->pool) / 4;
+        while (tokens > 16 && l4_buffers_bytes(&c->weights->config, tokens) > room)
+            tokens = tokens * 3 / 4;
+    }
+    return tokens;
+}
+
+/* Takes items from `first` on, as many as one pass may hold: no sequence straddles a chunk. Sorts them by sequence into c->batch. */
+static size_t build_batch(llama4_context *c, size_t first, size_t n, size_t limit)
+{
+    size_t count = 0, most = n - first < limit ? n - first : limit;
     c->stamp++;
     for (; count < most; count++) {
         const l4_token *t = &c->items[first + count];
@@ -179,6 +201,8 @@ static size_t build_batch(llama4_context *c, size_t first, size_t n)
 
 static llama4_status run_batch(llama4_context *c, size_t first, size_t count, size_t n, llama4_error *error)
 {
+    if (c->weights->pool && c->forward.buffers.tokens > 64 && count <= c->forward.buffers.tokens / 8)
+        l4_buffers_clear(&c->forward.buffers, &c->allocator); /* experts shall have the memory */
     llama4_status status = l4_buffers_reserve(&c->forward.buffers, &c->allocator, &c->weights->config, count, error);
     for (size_t i = 0; i < count && status == LLAMA4_OK;) {
         size_t end = i + 1;
@@ -190,6 +214,7 @@ static llama4_status run_batch(llama4_context *c, size_t first, size_t count, si
     if (status)
         return status;
     c->forward.exec.quantized = c->forward.buffers.quantized;
+    c->forward.buffers.moe.routed_tokens = c->routed_tokens;
     c->forward.exec.first_block = c->forward.buffers.first_block;
     c->forward.progress = n > 1 ? c->params.progress : NULL;
     c->forward.progress_start = c->progress_start + c->progress_share * (double)first / (double)n;
@@ -220,8 +245,9 @@ llama4_status l4_context_decode(llama4_context *c, const llama4_batch_item *item
         status = l4_grow(&c->allocator, &c->logits, &c->logits_capacity, 0, wanted * c->weights->config.vocab, sizeof(float), "logits", error);
     if (status)
         return status;
+    const size_t limit = n > 16 ? batch_limit(c) : (size_t)c->params.batch_size;
     while (done < n && status == LLAMA4_OK) {
-        size_t count = build_batch(c, done, n);
+        size_t count = build_batch(c, done, n, limit);
         status = run_batch(c, done, count, n, error);
         done += count;
     }
@@ -305,6 +331,20 @@ llama4_status l4_context_fork(llama4_context *c, int32_t from, int32_t to, llama
     if (status == LLAMA4_OK)
         status = find_sequence(c, to, error);
     return status ? status : l4_kv_fork(&c->kv, &c->kv.sequences[from], &c->kv.sequences[to], error);
+}
+
+void l4_context_routed(const llama4_context *c, uint32_t layer, uint64_t *counts)
+{
+    const size_t n = c->weights->config.experts;
+    memcpy(counts, c->routed_tokens + layer * n, n * sizeof *counts);
+}
+
+uint64_t l4_context_bytes(const l4_config *c, int threads, size_t tokens)
+{
+    size_t linear = l4_linear_scratch(max_columns(c)), attention = l4_attention_scratch(c->heads, c->kv_heads, c->head_dim);
+    const uint64_t kv = (uint64_t)c->layers * l4_attention_layer_bytes(c->kv_heads, c->head_dim, L4_KV_F16_SLOT);
+    return l4_buffers_bytes(c, tokens) + (uint64_t)threads * (linear > attention ? linear : attention) * sizeof(float) + (uint64_t)c->vocab * sizeof(float) +
+           kv * ((tokens + L4_ATTENTION_BLOCK - 1) / L4_ATTENTION_BLOCK);
 }
 
 void l4_context_get_info(const llama4_context *c, llama4_context_info *info)

@@ -36,6 +36,12 @@ llama4_status l4_context_truncate(llama4_context *c, int32_t sequence, int64_t l
 llama4_status l4_context_fork(llama4_context *c, int32_t from, int32_t to, llama4_error *error);
 void l4_context_get_info(const llama4_context *c, llama4_context_info *info);
 
+/* Tokens that each of a mixture layer's experts was chosen for so far: counts[experts]. */
+void l4_context_routed(const llama4_context *c, uint32_t layer, uint64_t *counts);
+
+/* About the memory of a context that computes `tokens` tokens together, of one sequence of that length. */
+uint64_t l4_context_bytes(const l4_config *c, int threads, size_t tokens);
+
 /* What a context computes with, for work that it does not know. */
 typedef struct l4_context_tools {
     const l4_kernels *kernels;

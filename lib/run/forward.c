@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "model/resident.h"
 #include "nn/ffn.h"
 #include "nn/norm.h"
 #include "nn/rope.h"
@@ -10,21 +11,39 @@ typedef struct job {
     const l4_forward *f;
     const l4_token *tokens;
     uint32_t layer;
+    atomic_int failed;   /* claimed by the thread whose error is the one below */
+    llama4_error error;
 } job;
+
+/* A row of the embedding that is not in memory. */
+static void read_row(job *j, const l4_token *token, int worker, float *out)
+{
+    const l4_forward *f = j->f;
+    const l4_weights *w = f->weights;
+    uint8_t *buffer = (uint8_t *)(f->exec.scratch + (size_t)worker * f->exec.scratch_size);
+    const uint8_t *row;
+    llama4_error error = LLAMA4_ERROR_INIT;
+    buffer += (L4_INPUT_ALIGN - (uintptr_t)buffer % L4_INPUT_ALIGN) % L4_INPUT_ALIGN;
+    if (l4_weights_row(w, token->id, buffer, &row, &error) == LLAMA4_OK)
+        f->exec.kernels->decode[w->embedding.type](row, w->config.width, out);
+    else if (!atomic_exchange(&j->failed, 1))
+        j->error = error;
+}
 
 /* Rows of the embedding, and what depends on the position alone: angles and temperatures. */
 static void embed_task(void *argument, size_t begin, size_t end, int worker)
 {
-    const job *j = argument;
+    job *j = argument;
     const l4_forward *f = j->f;
     const l4_weights *w = f->weights;
     const l4_config *c = &w->config;
     const size_t half = c->head_dim / 2;
-    (void)worker;
     for (size_t t = begin; t < end; t++) {
         const l4_token *token = &j->tokens[t];
         if (token->embedding)
             memcpy(f->buffers.x + t * c->width, token->embedding, c->width * sizeof(float));
+        else if (w->disk)
+            read_row(j, token, worker, f->buffers.x + t * c->width);
         else
             f->exec.kernels->decode[w->embedding.type](w->embedding.data + (size_t)token->id * w->embedding.stride, c->width, f->buffers.x + t * c->width);
         l4_rope_angles(token->position, w->rope_freq, half, f->buffers.cosine + t * half, f->buffers.sine + t * half);
@@ -97,7 +116,7 @@ static void attention_block(l4_forward *f, const l4_token *tokens, size_t n, uin
         {&l->v, b->norm, c->width, n, b->v, kv_width},
     };
     l4_linear(&f->exec, qkv, 3);
-    job j = {f, tokens, layer};
+    job j = {.f = f, .tokens = tokens, .layer = layer};
     l4_pool_run(f->exec.pool, position_task, &j, n, l4_grain(&f->exec, n, 4.0 * (double)n * (double)(q_width + kv_width)));
     const l4_attention_args args = {
         .runs = b->runs, .n_runs = attention_runs(f, tokens, n, layer), .q = b->q, .out = b->out, .heads = c->heads,
@@ -109,27 +128,34 @@ static void attention_block(l4_forward *f, const l4_token *tokens, size_t n, uin
     l4_add(&f->exec, b->x, b->y, n * c->width);
 }
 
-static void feed_forward_block(l4_forward *f, size_t n, uint32_t layer)
+static llama4_status feed_forward_block(l4_forward *f, size_t n, uint32_t layer, llama4_error *error)
 {
+    llama4_status status = LLAMA4_OK;
     const l4_config *c = &f->weights->config;
     const l4_layer *l = &f->weights->layers[layer];
     l4_buffers *b = &f->buffers;
     l4_rms_norm_rows(&f->exec, b->x, l->ffn_norm, c->norm_epsilon, b->norm, n, c->width);
     if (c->layer[layer].moe)
-        l4_moe(&f->exec, l, c, b->norm, n, &b->moe, b->y);
+        status = l4_moe(&f->exec, f->weights, layer, b->norm, n, &b->moe, b->y, f->cancel, error);
     else
         l4_ffn_dense(&f->exec, &l->ffn, b->norm, n, b->hidden, b->y);
-    l4_add(&f->exec, b->x, b->y, n * c->width);
+    if (status == LLAMA4_OK)
+        l4_add(&f->exec, b->x, b->y, n * c->width);
+    return status;
 }
 
 llama4_status l4_forward_run(l4_forward *f, const l4_token *tokens, size_t n, llama4_error *error)
 {
     const l4_config *c = &f->weights->config;
-    job j = {f, tokens, 0};
+    job j = {.f = f, .tokens = tokens};
     l4_pool_run(f->exec.pool, embed_task, &j, n, l4_grain(&f->exec, n, 20.0 * (double)n * c->head_dim));
+    if (atomic_load(&j.failed))
+        return l4_fail(error, j.error.status, "%s", j.error.message);
     for (uint32_t layer = 0; layer < c->layers; layer++) {
         attention_block(f, tokens, n, layer);
-        feed_forward_block(f, n, layer);
+        llama4_status status = feed_forward_block(f, n, layer, error);
+        if (status)
+            return status;
         double done = f->progress_start + f->progress_share * (layer + 1) / c->layers;
         if (atomic_load_explicit(f->cancel, memory_order_relaxed) || (f->progress && f->progress(f->progress_user, (float)done)))
             return l4_fail(error, LLAMA4_ERR_CANCELLED, "cancelled in layer %u of %u", (unsigned)layer + 1, (unsigned)c->layers);

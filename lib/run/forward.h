@@ -50,9 +50,10 @@ typedef struct l4_forward {
 
 llama4_status l4_buffers_reserve(l4_buffers *b, const l4_allocator *a, const l4_config *c, size_t tokens, llama4_error *error);
 void l4_buffers_clear(l4_buffers *b, const l4_allocator *a);
+size_t l4_buffers_bytes(const l4_config *c, size_t tokens);
 
 /* Runs n <= buffers.tokens tokens; their pages are reserved, and each sequence lies in one chunk. Writes keys and values, leaves the last
- * layer's output in buffers.x. Fails only when cancelled. */
+ * layer's output in buffers.x. Fails when cancelled, or when weights have to be read and cannot. */
 llama4_status l4_forward_run(l4_forward *f, const l4_token *tokens, size_t n, llama4_error *error);
 
 #endif

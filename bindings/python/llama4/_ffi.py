@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # SHA-256 of the files that this module was made from
 HEADER_SHA256 = {
-    "llama4.h": "9857cb4b66933a23c5cf3f12a91bfd784861743ec9cba1d30a7027de5aa7d230",
+    "llama4.h": "1f5201fb479100d2e096e15b578299c2a2541183072407316abd160945b7b7e8",
     "version.h": "20632a2b0e3cc2640ec61045f9e9cf08ba740a0356f718ea1a852c7c98cb0b37",
 }
 
@@ -50,6 +50,7 @@ LLAMA4_LOG_INFO = 2  # worth knowing once
 
 # LLAMA4_MODEL_: of llama4_model_params.
 LLAMA4_MODEL_HEADER_ONLY = 1  # read shapes and names only: no weights, no vocabulary; for llama4_model_get_info
+LLAMA4_MODEL_STREAM = 2  # (since 1.1) read experts when they are needed even if all would fit into memory
 
 # LLAMA4_CPU_: instruction sets, for the cpu_level of llama4_model_params and llama4_context_info.
 LLAMA4_CPU_AUTO = 0  # whatever this machine has
@@ -215,6 +216,12 @@ class llama4_model_params(Structure):
     reserved: 0
     vision_path: (nullable) the picture encoder: a GGUF file of its own ("mmproj"), or a Hugging Face
         directory. A model that is itself such a directory brings its own
+    memory_bytes: weights, contexts and all that they grow to shall stay within so many bytes; 0: what the
+        machine, or the process's control group, has, less what the system needs. Experts that do not fit are
+        read from the files when they are needed, past the system's cache, with the same results. The
+        vocabulary and pictures come on top
+    expert_slots: at most so many routed experts in memory, 2 or more; 0: as many as fit
+    reserved_2: 0
     """
 
     struct_size: int
@@ -230,6 +237,9 @@ class llama4_model_params(Structure):
     cpu_level: int
     reserved: int
     vision_path: Optional[builtins.bytes]
+    memory_bytes: int
+    expert_slots: int
+    reserved_2: int
 
     _fields_ = [
         ("struct_size", c_uint32),
@@ -245,6 +255,9 @@ class llama4_model_params(Structure):
         ("cpu_level", c_int32),
         ("reserved", c_int32),
         ("vision_path", c_char_p),
+        ("memory_bytes", c_int64),
+        ("expert_slots", c_int32),
+        ("reserved_2", c_int32),
     ]
 
 
@@ -557,6 +570,68 @@ class llama4_tensor_info(Structure):
     ]
 
 
+class llama4_memory_info(Structure):
+    """What a model's weights take, and how its experts come into memory. Counts start when the model is opened.
+    The caller sets struct_size.
+
+    struct_size: sizeof(llama4_memory_info)
+    streaming: 1: experts are read when they are needed; 0: all weights are in memory, or in mapped files
+    limit_bytes: the budget; 0: there is none
+    used_bytes: of it now, contexts included; 0 without a budget
+    resident_bytes: weights that stay in memory
+    expert_bytes: that a routed expert takes in memory; 0: not streaming, like all below
+    expert_count: routed experts of all layers
+    expert_slots: of those in memory now, or on their way
+    requests: experts that batches needed; an expert counts once for each batch and layer
+    hits: of those, in memory when they were asked for
+    read_ahead: experts read before they were asked for
+    wasted: of those, given up without having been used
+    bytes_read: from the files since they were opened, resident weights included
+    read_seconds: while something was being read
+    wait_seconds: that decoding waited for experts
+    direct: 1: reads go past the system's cache; 0: the file system refuses that
+    reserved: 0
+    """
+
+    struct_size: int
+    streaming: int
+    limit_bytes: int
+    used_bytes: int
+    resident_bytes: int
+    expert_bytes: int
+    expert_count: int
+    expert_slots: int
+    requests: int
+    hits: int
+    read_ahead: int
+    wasted: int
+    bytes_read: int
+    read_seconds: float
+    wait_seconds: float
+    direct: int
+    reserved: int
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("streaming", c_int32),
+        ("limit_bytes", c_int64),
+        ("used_bytes", c_int64),
+        ("resident_bytes", c_int64),
+        ("expert_bytes", c_int64),
+        ("expert_count", c_int64),
+        ("expert_slots", c_int64),
+        ("requests", c_int64),
+        ("hits", c_int64),
+        ("read_ahead", c_int64),
+        ("wasted", c_int64),
+        ("bytes_read", c_int64),
+        ("read_seconds", c_double),
+        ("wait_seconds", c_double),
+        ("direct", c_int32),
+        ("reserved", c_int32),
+    ]
+
+
 class llama4_context_params(Structure):
     """How long, how wide and with how many threads a context works.
 
@@ -565,7 +640,8 @@ class llama4_context_params(Structure):
     context_length: positions per sequence, at most 16777216; 0: as the model was made for. Costs nothing
         until used: memory grows with the longest sequence
     threads: 0: one per processor that this process may use, at most 64
-    batch_size: tokens computed together, 1 .. 8192; 0: 512. More is faster and needs more memory
+    batch_size: tokens computed together, 1 .. 8192; 0: 512, or 4096 when experts are streamed. More is faster
+        and needs more memory: with a budget, fewer may be taken
     sequences: independent sequences, ids 0 .. sequences - 1; 0: 64
     kv_type: LLAMA4_KV_ value: how keys and values are kept
     progress: (nullable) during decodes of more than one token; every layer is a step
@@ -834,6 +910,9 @@ class Library(ctypes.CDLL):
     llama4_model_get_vocab: Callable[..., Any]
     llama4_model_get_info: Callable[..., int]
     llama4_model_get_tensor: Callable[..., int]
+    llama4_model_get_memory: Callable[..., int]
+    llama4_model_save_experts: Callable[..., int]
+    llama4_model_load_experts: Callable[..., int]
     llama4_context_params_init: Callable[..., int]
     llama4_context_create: Callable[..., int]
     llama4_context_release: Callable[..., None]
@@ -845,6 +924,7 @@ class Library(ctypes.CDLL):
     llama4_context_truncate: Callable[..., int]
     llama4_context_fork: Callable[..., int]
     llama4_context_get_info: Callable[..., int]
+    llama4_context_get_expert_counts: Callable[..., int]
     llama4_context_decode_embeddings: Callable[..., int]
     llama4_image_get_info: Callable[..., int]
     llama4_image_encode: Callable[..., int]
@@ -1268,6 +1348,41 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any], str]] = {
         info: (out) struct_size set by the caller.
         """
     ),
+    "llama4_model_get_memory": (
+        c_int32,
+        [POINTER(llama4_model), POINTER(llama4_memory_info), POINTER(llama4_error)],
+        """llama4_status llama4_model_get_memory(llama4_model *model, llama4_memory_info *info, llama4_error *error)
+
+        How a model uses memory now. May be called while contexts are at work.
+
+        info: (out) struct_size set by the caller.
+
+        Since 1.1.
+        """
+    ),
+    "llama4_model_save_experts": (
+        c_int32,
+        [POINTER(llama4_model), c_char_p, POINTER(llama4_error)],
+        """llama4_status llama4_model_save_experts(llama4_model *model, const char *path, llama4_error *error)
+
+        Writes which experts are in memory, the last used first, as a small file, for
+        llama4_model_load_experts. A model that does not stream gives LLAMA4_ERR_STATE.
+
+        Since 1.1.
+        """
+    ),
+    "llama4_model_load_experts": (
+        c_int32,
+        [POINTER(llama4_model), c_char_p, POINTER(llama4_error)],
+        """llama4_status llama4_model_load_experts(llama4_model *model, const char *path, llama4_error *error)
+
+        Starts to read the experts that were in memory at llama4_model_save_experts, as many as there are free
+        slots for, in the background, and returns at once. Never changes results. For a model of another
+        shape, or a file that is none: LLAMA4_ERR_FORMAT; a model that does not stream gives LLAMA4_ERR_STATE.
+
+        Since 1.1.
+        """
+    ),
     "llama4_context_params_init": (
         c_int32,
         [POINTER(llama4_context_params), c_size_t],
@@ -1386,6 +1501,23 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any], str]] = {
         What a context uses now.
 
         info: (out) struct_size set by the caller.
+        """
+    ),
+    "llama4_context_get_expert_counts": (
+        c_int32,
+        [POINTER(llama4_context), c_int32, POINTER(c_uint64), c_size_t, POINTER(c_size_t),
+         POINTER(llama4_error)],
+        """llama4_status llama4_context_get_expert_counts(const llama4_context *context, int32_t layer, uint64_t *counts,
+            size_t capacity, size_t *count, llama4_error *error)
+
+        How a context's tokens were routed: of those computed so far, how many went to each routed expert of a
+        layer.
+
+        layer: 0 .. llama4_model_info.layers - 1.
+        counts: (out) (nullable) (array length=capacity) tokens; all 0 for a dense layer.
+        count: (out) llama4_model_info.experts.
+
+        Since 1.1.
         """
     ),
     "llama4_context_decode_embeddings": (

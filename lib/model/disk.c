@@ -1,0 +1,176 @@
+/* A queue of loads -> reader threads -> memory. */
+#include "model/disk.h"
+
+#include <string.h>
+
+#define LOOK_MS 10
+
+struct l4_disk {
+    const l4_allocator *allocator;
+    const l4_archive *archive;
+    l4_crew *crew;
+    l4_input *inputs;    /* one for each file */
+    uint8_t *buffers[L4_DISK_THREADS], *buffer_memory;
+    l4_fetch *first;     /* the queue: what has pieces to begin or under way, in order of l4_disk_start */
+    uint64_t bytes;
+    double seconds, since; /* since: when the queue last became non-empty */
+};
+
+static l4_fetch *next_piece(const l4_disk *r)
+{
+    l4_fetch *other = NULL;
+    for (l4_fetch *f = r->first; f; f = f->next) {
+        if (f->claimed == f->load.pieces)
+            continue;
+        if (f->urgent)
+            return f;
+        if (!other)
+            other = f;
+    }
+    return other;
+}
+
+static void leave(l4_disk *r, const l4_fetch *f)
+{
+    l4_fetch **at = &r->first;
+    while (*at != f)
+        at = &(*at)->next;
+    *at = f->next;
+    if (!r->first)
+        r->seconds += l4_clock() - r->since;
+}
+
+static int step(void *user, int worker)
+{
+    l4_disk *r = user;
+    l4_fetch *f = next_piece(r);
+    if (!f)
+        return 0;
+    const uint32_t piece = f->claimed++;
+    uint64_t read = 0;
+    llama4_error error = LLAMA4_ERROR_INIT;
+    f->active++;
+    l4_crew_unlock(r->crew);
+    const llama4_status status = l4_load_piece(&f->load, r->inputs, piece, f->memory, r->buffers[worker], &read, &error);
+    l4_crew_lock(r->crew);
+    r->bytes += read;
+    f->active--;
+    if (status && f->error.status == LLAMA4_OK) {
+        f->error = error;
+        f->claimed = f->load.pieces; /* the rest is of no use */
+    }
+    if (f->active == 0 && f->claimed == f->load.pieces) {
+        leave(r, f);
+        f->state = f->error.status ? L4_FETCH_FAILED : L4_FETCH_READY;
+        l4_crew_tell(r->crew);
+    }
+    return 1;
+}
+
+llama4_status l4_disk_create(const l4_allocator *a, const l4_archive *archive, size_t buffer, l4_disk **out, llama4_error *error)
+{
+    l4_disk *r;
+    const size_t each = (buffer + L4_INPUT_ALIGN - 1) / L4_INPUT_ALIGN * L4_INPUT_ALIGN;
+    llama4_status status = l4_alloc_zero(a, 1, sizeof *r, "the reader", &r, error);
+    if (status)
+        return status;
+    r->allocator = a;
+    r->archive = archive;
+    status = l4_alloc_zero(a, archive->n_files, sizeof *r->inputs, "the list of files", &r->inputs, error);
+    if (status == LLAMA4_OK)
+        status = l4_alloc(a, L4_DISK_THREADS * each + L4_INPUT_ALIGN, 1, "reading", &r->buffer_memory, error);
+    if (status == LLAMA4_OK) {
+        uint8_t *aligned = r->buffer_memory + (L4_INPUT_ALIGN - (uintptr_t)r->buffer_memory % L4_INPUT_ALIGN) % L4_INPUT_ALIGN;
+        for (size_t i = 0; i < L4_DISK_THREADS; i++)
+            r->buffers[i] = aligned + i * each;
+        for (size_t i = 0; i < archive->n_files; i++)
+            l4_input_open(&archive->files[i], &r->inputs[i]);
+        status = l4_crew_create(a, L4_DISK_THREADS, step, r, &r->crew, error);
+    }
+    if (status)
+        l4_disk_destroy(r);
+    else
+        *out = r;
+    return status;
+}
+
+void l4_disk_destroy(l4_disk *r)
+{
+    if (!r)
+        return;
+    l4_crew_destroy(r->crew);
+    for (size_t i = 0; r->inputs && i < r->archive->n_files; i++)
+        l4_input_close(&r->inputs[i]);
+    l4_free(r->allocator, r->inputs);
+    l4_free(r->allocator, r->buffer_memory);
+    l4_free(r->allocator, r);
+}
+
+void l4_disk_lock(l4_disk *r)
+{
+    l4_crew_lock(r->crew);
+}
+
+void l4_disk_unlock(l4_disk *r)
+{
+    l4_crew_unlock(r->crew);
+}
+
+void l4_disk_wait(l4_disk *r)
+{
+    l4_crew_wait(r->crew, LOOK_MS);
+}
+
+void l4_disk_tell(l4_disk *r)
+{
+    l4_crew_tell(r->crew);
+}
+
+void l4_disk_start(l4_disk *r, l4_fetch *f, int urgent)
+{
+    l4_fetch **at = &r->first;
+    if (!r->first)
+        r->since = l4_clock();
+    while (*at)
+        at = &(*at)->next;
+    *at = f;
+    f->next = NULL;
+    f->state = L4_FETCH_QUEUED;
+    f->urgent = urgent;
+    f->claimed = f->active = 0;
+    f->error = (llama4_error)LLAMA4_ERROR_INIT;
+    l4_crew_call(r->crew);
+}
+
+void l4_disk_hurry(l4_disk *r, l4_fetch *f)
+{
+    (void)r;
+    f->urgent = 1;
+}
+
+int l4_disk_drop(l4_disk *r, l4_fetch *f)
+{
+    if (f->state != L4_FETCH_QUEUED || f->claimed)
+        return 0;
+    leave(r, f);
+    f->state = L4_FETCH_IDLE;
+    return 1;
+}
+
+l4_disk_totals l4_disk_count(const l4_disk *r)
+{
+    int direct = 1;
+    for (size_t i = 0; i < r->archive->n_files; i++)
+        direct &= l4_input_is_direct(&r->inputs[i]);
+    return (l4_disk_totals){r->bytes, r->seconds + (r->first ? l4_clock() - r->since : 0), direct};
+}
+
+llama4_status l4_disk_bytes(l4_disk *r, const uint8_t *data, size_t size, uint8_t *buffer, const uint8_t **out, llama4_error *error)
+{
+    for (size_t i = 0; i < r->archive->n_files; i++) {
+        const l4_mapping *f = &r->archive->files[i];
+        if (f->data && data >= f->data && data < f->data + f->size)
+            return l4_input_read(&r->inputs[i], (uint64_t)(data - f->data), size, buffer, out, error);
+    }
+    return l4_fail(error, LLAMA4_ERR_FORMAT, "a matrix lies outside the model's files");
+}

@@ -1,0 +1,54 @@
+/* Reader threads: loads queue up, and come piece by piece, those that somebody waits for first. */
+#ifndef L4_MODEL_DISK_H
+#define L4_MODEL_DISK_H
+
+#include "base/crew.h"
+#include "model/load.h"
+
+typedef enum l4_fetch_state { L4_FETCH_IDLE, L4_FETCH_QUEUED, L4_FETCH_READY, L4_FETCH_FAILED } l4_fetch_state;
+
+/* A load on its way into memory. Everything but `load` and `memory` belongs to the reader while it is queued. */
+typedef struct l4_fetch {
+    l4_load load;
+    uint8_t *memory;   /* load.bytes */
+    l4_fetch_state state;
+    int urgent;        /* somebody waits for it */
+    uint32_t claimed;  /* pieces that were begun */
+    uint32_t active;   /* of those, under way */
+    llama4_error error; /* when it failed */
+    struct l4_fetch *next;
+} l4_fetch;
+
+#define L4_DISK_THREADS 4 /* a read under way for each: enough for a disk, while another packs what came */
+
+typedef struct l4_disk l4_disk;
+
+/* buffer: the largest l4_load_buffer that will be needed. The archive must outlive the reader. */
+llama4_status l4_disk_create(const l4_allocator *a, const l4_archive *archive, size_t buffer, l4_disk **out, llama4_error *error);
+void l4_disk_destroy(l4_disk *r);
+
+void l4_disk_lock(l4_disk *r);
+void l4_disk_unlock(l4_disk *r);
+
+/* The rest wants the lock held. */
+
+/* Waits, without the lock, until a fetch has ended or about 10 ms are over: time to look whether the call was cancelled. */
+void l4_disk_wait(l4_disk *r);
+void l4_disk_tell(l4_disk *r); /* wakes those in l4_disk_wait */
+
+void l4_disk_start(l4_disk *r, l4_fetch *f, int urgent);
+void l4_disk_hurry(l4_disk *r, l4_fetch *f); /* somebody waits for it now */
+int l4_disk_drop(l4_disk *r, l4_fetch *f);   /* 1: it was queued and not begun, and is idle now */
+
+typedef struct l4_disk_totals {
+    uint64_t bytes;  /* read from the files */
+    double seconds;  /* while something was to be read */
+    int direct;      /* past the system's cache */
+} l4_disk_totals;
+
+l4_disk_totals l4_disk_count(const l4_disk *r);
+
+/* Without the lock: `size` bytes at `data`, an address in the mapped files, which is not touched. See l4_input_read for the buffer. */
+llama4_status l4_disk_bytes(l4_disk *r, const uint8_t *data, size_t size, uint8_t *buffer, const uint8_t **out, llama4_error *error);
+
+#endif

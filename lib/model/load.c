@@ -1,0 +1,118 @@
+/* Bound matrices -> places in files -> packed or plain bytes in memory. */
+#include "model/load.h"
+
+#include <string.h>
+
+#include "format/types.h"
+#include "kernels/packed.h"
+
+#define PIECE ((uint64_t)1 << 20) /* large enough for any disk's full speed, small enough for several threads to share an expert */
+
+static uint64_t round_up(uint64_t n, uint64_t to)
+{
+    return (n + to - 1) / to * to;
+}
+
+/* Bytes of the file from the first to the last of a matrix. */
+static uint64_t extent(const l4_matrix *m)
+{
+    const l4_type_info *type = l4_type_find(m->type);
+    if (m->layout == L4_COLUMNS)
+        return (m->cols - 1) * m->stride + l4_type_row_bytes(type, m->rows);
+    return (m->rows - 1) * m->stride + l4_type_row_bytes(type, m->cols);
+}
+
+/* Gate and up may share their rows in the file: then one part brings both. */
+static const l4_part *covering(const l4_load *load, const l4_matrix *m)
+{
+    for (uint32_t i = 0; i < load->n_parts; i++) {
+        const l4_part *p = &load->parts[i];
+        if (m->data >= p->from.data && m->data + extent(m) <= p->from.data + p->source)
+            return p;
+    }
+    return NULL;
+}
+
+llama4_status l4_load_add(l4_load *load, const l4_archive *archive, const l4_matrix *m, llama4_error *error)
+{
+    if (!m->data || covering(load, m))
+        return LLAMA4_OK;
+    l4_part p = {.from = *m, .source = extent(m), .packed = m->layout == L4_ROWS && l4_packed_can(m->type)};
+    if (m->layout == L4_COLUMNS) /* whole rows, with what stands beside it */
+        p.source = m->cols * m->stride;
+    size_t i = 0;
+    for (; i < archive->n_files; i++) {
+        const l4_mapping *f = &archive->files[i];
+        if (f->data && m->data >= f->data && m->data < f->data + f->size)
+            break;
+    }
+    if (i == archive->n_files || load->n_parts == L4_LOAD_PARTS)
+        return l4_fail(error, LLAMA4_ERR_FORMAT, "a matrix lies outside the model's files");
+    p.file = (uint32_t)i;
+    p.offset = (uint64_t)(m->data - archive->files[i].data);
+    if (p.source > archive->files[i].size - p.offset)
+        p.source = extent(m);
+    p.at = load->bytes;
+    if (p.packed) {
+        const uint64_t panel = m->stride * L4_PANEL;
+        p.bytes = (m->rows + L4_PANEL - 1) / L4_PANEL * (uint64_t)l4_panel_bytes(m->type, m->cols);
+        p.piece = panel < PIECE ? PIECE / panel * panel : panel;
+    } else {
+        p.bytes = p.source;
+        p.piece = PIECE;
+    }
+    p.pieces = (uint32_t)((p.source + p.piece - 1) / p.piece);
+    load->pieces += p.pieces;
+    load->source += p.source;
+    load->bytes = round_up(p.at + p.bytes, 64);
+    load->parts[load->n_parts++] = p;
+    return LLAMA4_OK;
+}
+
+l4_matrix l4_load_matrix(const l4_load *load, const l4_matrix *m, const uint8_t *memory)
+{
+    l4_matrix to = *m;
+    const l4_part *p = m->data ? covering(load, m) : NULL;
+    if (!p)
+        return to;
+    to.data = memory + p->at;
+    if (p->packed) {
+        to.layout = L4_PACKED;
+        to.stride = l4_panel_bytes(m->type, m->cols);
+    } else
+        to.data += m->data - p->from.data;
+    return to;
+}
+
+llama4_status l4_load_piece(const l4_load *load, l4_input *inputs, uint32_t piece, uint8_t *memory, uint8_t *buffer, uint64_t *read, llama4_error *error)
+{
+    const l4_part *p = load->parts;
+    const uint8_t *data;
+    while (piece >= p->pieces)
+        piece -= p++->pieces;
+    const uint64_t at = piece * p->piece, size = p->source - at < p->piece ? p->source - at : p->piece;
+    llama4_status status = l4_input_read(&inputs[p->file], p->offset + at, (size_t)size, buffer, &data, error);
+    if (status)
+        return status;
+    *read += size;
+    uint8_t *to = memory + p->at;
+    if (!p->packed) {
+        memcpy(to + at, data, (size_t)size);
+        return LLAMA4_OK;
+    }
+    const l4_matrix *m = &p->from;
+    const size_t first = (size_t)(at / m->stride), bytes = l4_panel_bytes(m->type, m->cols);
+    for (size_t r = first; (r - first) * m->stride < size; r += L4_PANEL) {
+        const size_t rows = m->rows - r < L4_PANEL ? m->rows - r : L4_PANEL;
+        l4_panel_pack(m->type, data + (r - first) * m->stride, (size_t)m->stride, rows, m->cols, to + r / L4_PANEL * bytes);
+    }
+    return LLAMA4_OK;
+}
+
+size_t l4_load_buffer(const l4_load *load)
+{
+    uint64_t most = PIECE;
+    for (uint32_t i = 0; i < load->n_parts; i++)
+        most = load->parts[i].piece > most ? load->parts[i].piece : most;
+    return (size_t)most + 2 * L4_INPUT_ALIGN;
+}
