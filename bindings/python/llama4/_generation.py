@@ -68,7 +68,7 @@ class Generation(Iterator[Token]):
         self._embeddings, self._pictures = embeddings, pictures
         self._held = self.prompt  # what the sequence is remembered by: a picture's rows have numbers of their own
         if any(isinstance(p.what, Image) for p in pictures) and not context.model.info.vision_layers:
-            raise _errors.unsupported("the model has no picture encoder: name its file when you open it")
+            raise _errors.state("the model has no picture encoder: name its file when you open it")
         self._room = 0     # positions that the context has
         self._before = 0   # length of the sequence before the prompt
         self._length = -1  # what it is when we leave; -1: not begun

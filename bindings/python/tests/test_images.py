@@ -382,7 +382,7 @@ def test_bad_messages(seeing):
 
 def test_models_that_see_nothing(tiny):
     assert tiny.info.vision_layers == 0
-    with pytest.raises(llama4.UnsupportedError, match="picture encoder"):
+    with pytest.raises(llama4.StateError, match="picture encoder"):
         tiny.chat([{"role": "user", "content": [PNG, "What?"]}])
     with tiny.context() as context:
         with pytest.raises(llama4.Error, match="picture"):

@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::mem::size_of;
 use std::ops::ControlFlow;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
 use llama4_sys as sys;
@@ -18,6 +19,9 @@ use crate::model::Model;
 use crate::Token;
 
 type OwnProgress = Box<dyn FnMut(f32) -> ControlFlow<()> + Send>;
+
+/// Where the progress of the next call begins and how much of the whole work it is: bits of two floats.
+type Share = Arc<[AtomicU32; 2]>;
 
 /// The state of running sequences: what was decoded so far, and the threads that go on with it, which sleep while no call is under way.
 ///
@@ -48,6 +52,7 @@ pub(crate) struct Shared {
     pub raw: NonNull<sys::llama4_context>,
     /// From Box::into_raw; the library calls it.
     progress: Option<NonNull<OwnProgress>>,
+    share: Share,
     keep: Arc<Keep>,
 }
 
@@ -157,6 +162,16 @@ impl Context {
         self.shared.raw.as_ptr()
     }
 
+    pub(crate) fn keep(&self) -> &Arc<Keep> {
+        &self.shared.keep
+    }
+
+    /// From now on progress begins there, and covers so much.
+    pub(crate) fn share_progress(&self, from: f32, span: f32) {
+        self.shared.share[0].store(from.to_bits(), Ordering::Relaxed);
+        self.shared.share[1].store(span.to_bits(), Ordering::Relaxed);
+    }
+
     /// Positions per sequence.
     pub(crate) fn length(&self) -> i64 {
         self.length
@@ -195,16 +210,41 @@ impl Context {
         })
     }
 
+    /// [`decode`](Context::decode), with rows of embeddings among the tokens: each item whose token is -1, or the vocabulary's `<|patch|>`, takes
+    /// the next row of [`embedding_length`](crate::ModelInfo::embedding_length) numbers.
+    pub fn decode_embeddings(&mut self, items: &[BatchItem], embeddings: &[f32]) -> Result<()> {
+        // SAFETY: as above; embeddings are valid for their length.
+        call(|error| unsafe {
+            sys::llama4_context_decode_embeddings(
+                self.raw(),
+                items.as_ptr().cast(),
+                items.len(),
+                size_of::<BatchItem>(),
+                embeddings.as_ptr(),
+                embeddings.len(),
+                error,
+            )
+        })
+    }
+
     /// Appends tokens to a sequence and returns the logits of the last one.
     pub fn append(&mut self, sequence: i32, tokens: &[Token]) -> Result<&[f32]> {
-        if let [token] = tokens {
+        self.append_with(sequence, tokens, &[])
+    }
+
+    pub(crate) fn append_with(&mut self, sequence: i32, tokens: &[Token], embeddings: &[f32]) -> Result<&[f32]> {
+        if let ([token], true) = (tokens, embeddings.is_empty()) {
             self.decode(&[BatchItem::new(*token, sequence).with_logits()])?;
         } else {
             let mut items: Vec<BatchItem> = tokens.iter().map(|token| BatchItem::new(*token, sequence)).collect();
             if let Some(last) = items.last_mut() {
                 *last = last.with_logits();
             }
-            self.decode(&items)?;
+            if embeddings.is_empty() {
+                self.decode(&items)?;
+            } else {
+                self.decode_embeddings(&items, embeddings)?;
+            }
         }
         self.logits(tokens.len() - 1)
     }
@@ -308,7 +348,7 @@ impl ContextOptions {
         self
     }
 
-    /// Called during decodes of more than one token, with a fraction that grows from 0 to 1; every layer is a step. `Break` cancels the
+    /// Called while pictures are encoded and during decodes of more than one token, with a fraction that grows from 0 to 1; every layer is a step. `Break` cancels the
     /// decode.
     pub fn progress(mut self, progress: impl FnMut(f32) -> ControlFlow<()> + Send + 'static) -> Self {
         self.progress = Some(Box::new(progress));
@@ -326,7 +366,12 @@ impl ContextOptions {
             kv_type: self.kv_type,
             ..Default::default()
         };
-        let mut progress = self.progress.take().map(Box::new);
+        let share: Share = Arc::new([AtomicU32::new(0), AtomicU32::new(1f32.to_bits())]);
+        let mut progress = self.progress.take().map(|mut progress| {
+            let share = share.clone();
+            let part = move |i: usize| f32::from_bits(share[i].load(Ordering::Relaxed));
+            Box::new(Box::new(move |fraction| progress(part(0) + part(1) * fraction)) as OwnProgress)
+        });
         if let Some(progress) = &mut progress {
             params.progress = Some(on_progress::<OwnProgress>);
             params.progress_user = (&mut **progress as *mut OwnProgress).cast();
@@ -339,6 +384,7 @@ impl ContextOptions {
                 let shared = Shared {
                     raw,
                     progress,
+                    share,
                     keep: model.keep.clone(),
                 };
                 Context {

@@ -26,6 +26,7 @@ use crate::hooks::{call, on_allocate, on_log, on_progress, on_release, Keep, Pro
 pub struct Convert<'a> {
     tensor_type: Option<String>,
     vocabulary: Option<PathBuf>,
+    vision: bool,
     keep: Keep,
     progress: Option<Box<Progress<'a>>>,
 }
@@ -35,6 +36,7 @@ impl fmt::Debug for Convert<'_> {
         f.debug_struct("Convert")
             .field("tensor_type", &self.tensor_type)
             .field("vocabulary", &self.vocabulary)
+            .field("vision", &self.vision)
             .finish()
     }
 }
@@ -45,7 +47,13 @@ impl<'a> Convert<'a> {
         Convert::default()
     }
 
-    /// The type of matrices: "f32", "f16", "bf16", "q8_0" or "q4_0". Norms and routers are always float32; rows that no block divides stay
+    /// Writes the picture encoder, as a file for [`ModelOptions::vision`](crate::ModelOptions::vision), in place of the text part.
+    pub fn vision(mut self, yes: bool) -> Self {
+        self.vision = yes;
+        self
+    }
+
+    /// The type of matrices: "f32", "f16", "bf16", "q8_0", "q4_0" and more, see the header. Norms and routers are always float32; rows that no block divides stay
     /// float16.
     pub fn tensor_type(mut self, name: impl Into<String>) -> Self {
         self.tensor_type = Some(name.into());
@@ -88,6 +96,11 @@ impl<'a> Convert<'a> {
         let user = &self.keep as *const Keep as *mut c_void;
         let mut params = sys::llama4_convert_params {
             struct_size: size_of::<sys::llama4_convert_params>() as u32,
+            flags: if self.vision {
+                sys::llama4_convert_flags::LLAMA4_CONVERT_VISION.0
+            } else {
+                0
+            },
             type_: tensor_type.as_ref().map_or(std::ptr::null(), |name| name.as_ptr()),
             vocabulary_path: vocabulary.as_ref().map_or(std::ptr::null(), |path| path.as_ptr()),
             ..Default::default()

@@ -1,5 +1,6 @@
 //! Generating text: an iterator of tokens, and the library's own loop with a closure.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::iter::FusedIterator;
 use std::mem::size_of;
@@ -28,6 +29,7 @@ pub struct Generate<'a> {
     sampler: Option<&'a mut Sampler>,
     ignore_stop: bool,
     special_text: bool,
+    embeddings: &'a [f32],
 }
 
 impl<'a> Generate<'a> {
@@ -63,6 +65,12 @@ impl<'a> Generate<'a> {
     /// Write the names of special tokens into the text.
     pub fn special_text(mut self, yes: bool) -> Self {
         self.special_text = yes;
+        self
+    }
+
+    /// Embeddings of the prompt, as for [`Context::decode_embeddings`]. Chats make their own.
+    pub fn embeddings(mut self, numbers: &'a [f32]) -> Self {
+        self.embeddings = numbers;
         self
     }
 }
@@ -122,6 +130,8 @@ pub struct Tokens<'a> {
     vocab: Option<Vocab>,
     detokenizer: Option<Detokenizer>,
     prompt: Vec<Token>,
+    embeddings: Cow<'a, [f32]>,
+    share: f32,
     sequence: i32,
     before: i64,
     max_tokens: i64,
@@ -167,7 +177,11 @@ impl Tokens<'_> {
         let item = match self.last {
             None => {
                 let prompt = std::mem::take(&mut self.prompt);
-                self.context.append(self.sequence, &prompt)?;
+                let embeddings = std::mem::take(&mut self.embeddings);
+                self.context.share_progress(self.share, 1.0 - self.share);
+                let read = self.context.append_with(self.sequence, &prompt, &embeddings).map(|_| ());
+                self.context.share_progress(0.0, 1.0);
+                read?;
                 prompt.len() - 1
             }
             Some(token) => {
@@ -272,7 +286,12 @@ fn raw_params(options: &mut Generate<'_>) -> sys::llama4_generate_params {
             .sampler
             .as_mut()
             .map_or(std::ptr::null_mut(), |sampler| sampler.raw.as_ptr()),
-        ..Default::default()
+        embeddings: if options.embeddings.is_empty() {
+            std::ptr::null()
+        } else {
+            options.embeddings.as_ptr()
+        },
+        n_embeddings: options.embeddings.len() as u64,
     }
 }
 
@@ -353,6 +372,8 @@ impl Context {
             vocab,
             detokenizer,
             prompt: prompt.to_vec(),
+            embeddings: Cow::Borrowed(options.embeddings),
+            share: 0.0,
             sequence,
             before,
             max_tokens: options.max_tokens,
@@ -379,8 +400,62 @@ impl Context {
         let vocab = self.model().vocab();
         let vocab = vocab.ok_or_else(|| Error::new(Status::NoVocabulary, "the model has no vocabulary: a chat needs one"))?;
         let prompt = vocab.tokenize_chat(messages, ChatFlags::empty())?;
+        if prompt.len() as u64 > self.length() as u64 {
+            // before the pictures are encoded in vain
+            let message = format!(
+                "the conversation has {} tokens, and the context holds {} positions",
+                prompt.len(),
+                self.length()
+            );
+            return Err(Error::new(Status::ContextFull, message));
+        }
+        let (embeddings, share) = self.embed(messages, prompt.len())?;
         self.truncate(options.sequence, 0)?;
-        self.generate(&prompt, options)
+        let mut tokens = self.generate(&prompt, options)?;
+        tokens.embeddings = Cow::Owned(embeddings);
+        tokens.share = share;
+        Ok(tokens)
+    }
+
+    /// The embeddings of all pictures, and what share of the whole work that was.
+    fn embed(&mut self, messages: &[Message<'_>], tokens: usize) -> Result<(Vec<f32>, f32)> {
+        let model = self.model();
+        let parts = || messages.iter().flat_map(|message| &message.parts);
+        let (mut rows, mut all) = (0, Vec::new());
+        for part in parts() {
+            if let Some(image) = part.image() {
+                let info = image.info(Some(&model))?;
+                if part.is_frame() && info.tiles != 1 {
+                    return Err(Error::new(
+                        Status::Argument,
+                        "a frame has one tile: give its image max_tiles(1)",
+                    ));
+                }
+                rows += info.embeddings;
+            }
+        }
+        let info = model.info()?;
+        let share = if rows > 0 && info.tile_tokens > 0 {
+            let patches = f64::from(rows) * f64::from(info.tile_size / info.patch_size).powi(2) / f64::from(info.tile_tokens);
+            let work = patches * info.vision_parameters as f64;
+            (work / (work + tokens as f64 * info.active_parameters as f64)) as f32
+        } else {
+            0.0
+        };
+        let mut done = 0;
+        for part in parts() {
+            if let Some(image) = part.image() {
+                let count = image.info(Some(&model))?.embeddings;
+                self.share_progress(share * done as f32 / rows as f32, share * count as f32 / rows as f32);
+                let made = self.encode(image);
+                self.share_progress(0.0, 1.0);
+                all.extend_from_slice(made?.numbers()?);
+                done += count;
+            } else if let Some(embeddings) = part.embeddings() {
+                all.extend_from_slice(embeddings.numbers()?);
+            }
+        }
+        Ok((all, share))
     }
 
     /// The library's own loop: the same tokens as [`generate`](Context::generate), handed to a closure with the text that they completed. `Break`

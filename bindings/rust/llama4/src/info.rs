@@ -69,6 +69,24 @@ pub struct ModelInfo {
     pub name: String,
     /// The type that most weight bytes have, such as "Q8_0".
     pub tensor_type: String,
+    /// Blocks of the picture encoder; 0: there is none.
+    pub vision_layers: i32,
+    /// Width of its residual stream.
+    pub vision_width: i32,
+    /// Its attention heads.
+    pub vision_heads: i32,
+    /// Its hidden width.
+    pub vision_feed_forward_length: i32,
+    /// Pixels along a tile's side.
+    pub tile_size: i32,
+    /// Pixels along the side of what becomes one token of the encoder.
+    pub patch_size: i32,
+    /// Embeddings that a tile becomes.
+    pub tile_tokens: i32,
+    /// Tiles of a picture, besides the one that shows the whole.
+    pub max_tiles: i32,
+    /// Parameters of the picture encoder.
+    pub vision_parameters: i64,
 }
 
 impl ModelInfo {
@@ -103,6 +121,15 @@ impl ModelInfo {
             format: text_of(&raw.format),
             name: text_of(&raw.name),
             tensor_type: text_of(&raw.type_),
+            vision_layers: raw.vision_layers,
+            vision_width: raw.vision_width,
+            vision_heads: raw.vision_heads,
+            vision_feed_forward_length: raw.vision_feed_forward_length,
+            tile_size: raw.tile_size,
+            patch_size: raw.patch_size,
+            tile_tokens: raw.tile_tokens,
+            max_tiles: raw.max_tiles,
+            vision_parameters: raw.vision_parameters,
         }
     }
 }

@@ -18,7 +18,7 @@
 //!
 //! # Rules that hold everywhere
 //!
-//! - [`Model`] and [`Vocab`] are immutable, counted, and may be used by any number of threads: they are `Send`, `Sync` and cheap to clone.
+//! - [`Model`], [`Vocab`], [`Image`] and [`Embeddings`] are immutable, counted, and may be used by any number of threads: they are `Send`, `Sync` and cheap to clone.
 //!   [`Context`], [`Sampler`] and [`Detokenizer`] are `Send` but not `Sync`. A [`CancelHandle`] stops a context from any thread.
 //! - Values may be dropped in any order: a context keeps what it needs of its model alive.
 //! - Every call that can fail returns an [`Error`] with the library's [`Status`] and its message. A call that fails changes nothing, unless
@@ -38,18 +38,20 @@ mod ffi;
 mod flags;
 mod generate;
 mod hooks;
+mod image;
 mod info;
 mod model;
 mod sampler;
 mod vocab;
 
-pub use chat::{Message, Role, ToolCall};
+pub use chat::{Message, Part, Role, ToolCall};
 pub use context::{BatchItem, CancelHandle, Context, ContextOptions};
 pub use convert::Convert;
 pub use detokenizer::Detokenizer;
 pub use error::{Error, Result, Status};
 pub use flags::{ChatFlags, CpuLevel, DetokenizeFlags, KvType, LogLevel, TokenFlags, TokenizeFlags};
 pub use generate::{Generate, Generated, Piece, Stopped, Tokens};
+pub use image::{Channels, Embeddings, Image, ImageInfo, ImageOptions};
 pub use info::{ContextInfo, ModelInfo, TensorInfo};
 pub use model::{Model, ModelOptions};
 pub use sampler::{Sampler, SamplerBuilder};

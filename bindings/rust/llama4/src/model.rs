@@ -130,6 +130,7 @@ impl Model {
 #[must_use]
 pub struct ModelOptions<'a> {
     vocabulary: Option<PathBuf>,
+    vision: Option<PathBuf>,
     cpu_level: i32,
     header_only: bool,
     keep: Keep,
@@ -140,6 +141,7 @@ impl fmt::Debug for ModelOptions<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ModelOptions")
             .field("vocabulary", &self.vocabulary)
+            .field("vision", &self.vision)
             .field("cpu_level", &CpuLevel::from_code(self.cpu_level))
             .field("header_only", &self.header_only)
             .field("log", &self.keep.log.is_some())
@@ -158,6 +160,13 @@ impl<'a> ModelOptions<'a> {
     /// A tokenizer.json, tokenizer.model or GGUF to take the vocabulary from.
     pub fn vocabulary(mut self, path: impl Into<PathBuf>) -> Self {
         self.vocabulary = Some(path.into());
+        self
+    }
+
+    /// The picture encoder: a GGUF file of its own ("mmproj"), or a Hugging Face directory. A model that is itself such a directory brings its
+    /// own.
+    pub fn vision(mut self, path: impl Into<PathBuf>) -> Self {
+        self.vision = Some(path.into());
         self
     }
 
@@ -245,10 +254,12 @@ impl<'a> ModelOptions<'a> {
         let keep = Arc::new(std::mem::take(&mut self.keep));
         let user = Arc::as_ptr(&keep) as *mut c_void;
         let vocabulary: Option<CString> = self.vocabulary.as_deref().map(c_path).transpose()?;
+        let vision: Option<CString> = self.vision.as_deref().map(c_path).transpose()?;
         let mut params = sys::llama4_model_params {
             struct_size: size_of::<sys::llama4_model_params>() as u32,
             vocabulary_path: vocabulary.as_ref().map_or(std::ptr::null(), |path| path.as_ptr()),
             cpu_level: self.cpu_level,
+            vision_path: vision.as_ref().map_or(std::ptr::null(), |path| path.as_ptr()),
             ..Default::default()
         };
         if self.header_only {

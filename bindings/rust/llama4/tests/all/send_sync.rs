@@ -13,6 +13,10 @@ fn what_may_move_and_be_shared() {
     is_sync::<Vocab>();
     is_send::<CancelHandle>();
     is_sync::<CancelHandle>();
+    is_send::<Image>();
+    is_sync::<Image>();
+    is_send::<Embeddings>();
+    is_sync::<Embeddings>();
     is_send::<Context>();
     is_send::<Sampler>();
     is_send::<Detokenizer>();
