@@ -10,6 +10,7 @@
 #include "format/types.h"
 #include "kernels/decode.h"
 #include "kernels/kernels.h"
+#include "levels.h"
 #include "llama4/llama4.h"
 
 enum { MAX_BLOCK = 256, MAX_BYTES = 256, ROW = 3 /* blocks */, GUARD = 16 };
@@ -180,11 +181,6 @@ static uint32_t parse(const uint8_t *data, size_t size, record *out, uint32_t ma
 
 int main(void)
 {
-    static const struct {
-        int32_t level;
-        const char *name;
-    } levels[] = {{LLAMA4_CPU_GENERIC, "generic"}, {LLAMA4_CPU_AVX2, "avx2"},     {LLAMA4_CPU_AVX2_VNNI, "avx2_vnni"},
-                  {LLAMA4_CPU_AVX512, "avx512"},   {LLAMA4_CPU_AVX512_VNNI, "avx512_vnni"}};
     static uint8_t data[1 << 19];
     static record records[L4_TYPE_SLOTS];
     l4_kernels k;
@@ -195,15 +191,15 @@ int main(void)
     uint32_t n = parse(data, size, records, L4_TYPE_SLOTS);
     report("data/blocks.bin", "", "file", n > 0);
     check_list(records, n);
-    for (size_t l = 0; l < sizeof levels / sizeof *levels; l++) {
-        l4_kernels_init(&k, levels[l].level);
-        if (k.level != levels[l].level || l4_cpu_level(levels[l].level) != levels[l].level) {
-            printf("skipped %s: not on this machine\n", levels[l].name);
+    for (int l = 0; l < INSTRUCTION_SET_COUNT; l++) {
+        l4_kernels_init(&k, instruction_sets[l].level);
+        if (k.level != instruction_sets[l].level || l4_cpu_level(instruction_sets[l].level) != instruction_sets[l].level) {
+            printf("skipped %s: not on this machine\n", instruction_sets[l].name);
             skipped++;
             continue;
         }
         for (uint32_t i = 0; i < n; i++)
-            check_type(&k, &records[i], levels[l].name);
+            check_type(&k, &records[i], instruction_sets[l].name);
     }
     printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
     return failed != 0 || passed == 0;

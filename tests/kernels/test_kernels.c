@@ -9,6 +9,7 @@
 #include "base/half.h"
 #include "kernels/decode.h"
 #include "kernels/kernels.h"
+#include "levels.h"
 #include "llama4/llama4.h"
 
 enum { MAX = 1200, GUARD = 64 };
@@ -325,26 +326,21 @@ static void check_reference(const l4_kernels *k)
 
 int main(void)
 {
-    static const struct {
-        int32_t level;
-        const char *name;
-    } levels[] = {{LLAMA4_CPU_AVX2, "avx2"},     {LLAMA4_CPU_AVX2_VNNI, "avx2_vnni"},
-                  {LLAMA4_CPU_AVX512, "avx512"}, {LLAMA4_CPU_AVX512_VNNI, "avx512_vnni"}};
     l4_kernels generic, other;
     l4_kernels_init(&generic, LLAMA4_CPU_GENERIC);
     check_reference(&generic);
     check_types(&generic, &generic, "generic");
     check_panels(&generic, &generic, "generic");
-    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
-        l4_kernels_init(&other, levels[i].level);
-        if (other.level != levels[i].level || l4_cpu_level(levels[i].level) != levels[i].level) {
-            printf("skipped %s: not on this machine\n", levels[i].name);
+    for (int i = 1; i < INSTRUCTION_SET_COUNT; i++) {
+        l4_kernels_init(&other, instruction_sets[i].level);
+        if (other.level != instruction_sets[i].level || l4_cpu_level(instruction_sets[i].level) != instruction_sets[i].level) {
+            printf("skipped %s: not on this machine\n", instruction_sets[i].name);
             skipped++;
             continue;
         }
-        check_types(&generic, &other, levels[i].name);
-        check_vectors(&generic, &other, levels[i].name);
-        check_panels(&generic, &other, levels[i].name);
+        check_types(&generic, &other, instruction_sets[i].name);
+        check_vectors(&generic, &other, instruction_sets[i].name);
+        check_panels(&generic, &other, instruction_sets[i].name);
     }
     printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
     return failed != 0 || passed == 0;

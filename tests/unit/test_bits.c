@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "../kernels/levels.h"
 #include "base/cpu.h"
 #include "base/half.h"
 #include "base/math.h"
@@ -36,9 +37,6 @@ static void check_hash(uint64_t got, uint64_t want, const char *what)
     if (!CHECK(got == want))
         printf("  %s: 0x%016llxu, not 0x%016llxu\n", what, (unsigned long long)got, (unsigned long long)want);
 }
-
-static const char *const level_names[] = {"generic", "AVX2", "AVX-VNNI", "AVX-512", "AVX-512 VNNI"};
-static const int32_t levels[] = {LLAMA4_CPU_GENERIC, LLAMA4_CPU_AVX2, LLAMA4_CPU_AVX2_VNNI, LLAMA4_CPU_AVX512, LLAMA4_CPU_AVX512_VNNI};
 
 /* ---- logits ---- */
 
@@ -73,14 +71,14 @@ static void check_logits(llama4_model *model, size_t m, int32_t threads, int32_t
     free(rows);
 }
 
-static void logits_of(int level)
+static void logits_of(int32_t level)
 {
-    llama4_model_params params = {.struct_size = sizeof params, .cpu_level = levels[level]};
+    llama4_model_params params = {.struct_size = sizeof params, .cpu_level = level};
     for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
         llama4_model *model = open_model(models[m].path, &params);
         llama4_context *c = model ? open_context(model, 1, 0) : NULL;
         llama4_context_info info = {.struct_size = sizeof info};
-        int here = CHECK(c != NULL) && CHECK_STATUS0(llama4_context_get_info(c, &info, NULL), LLAMA4_OK) && info.cpu_level == levels[level];
+        int here = CHECK(c != NULL) && CHECK_STATUS0(llama4_context_get_info(c, &info, NULL), LLAMA4_OK) && info.cpu_level == level;
         llama4_context_release(c);
         if (here) {
             check_logits(model, m, 1, LLAMA4_KV_F16);
@@ -90,31 +88,6 @@ static void logits_of(int level)
         if (c && !here)
             SKIP("this machine lacks the instruction set");
     }
-}
-
-TEST(logits_generic)
-{
-    logits_of(0);
-}
-
-TEST(logits_avx2)
-{
-    logits_of(1);
-}
-
-TEST(logits_avx_vnni)
-{
-    logits_of(2);
-}
-
-TEST(logits_avx512)
-{
-    logits_of(3);
-}
-
-TEST(logits_avx512_vnni)
-{
-    logits_of(4);
 }
 
 /* ---- kernels ---- */
@@ -195,6 +168,8 @@ static uint64_t hash_type(const l4_kernels *k, uint32_t type)
 }
 
 #define OTHERS 0xdde5606233dff081u
+#define PACKED 0x10c13b624c6a9681u
+#define DENSE_KERNELS 0xc63267254f28be39u
 #define ELEMENTARY 0x5b8682c73d226658u
 #define SAMPLED 0x62d074b043f34b09u
 
@@ -237,45 +212,101 @@ static uint64_t hash_others(const l4_kernels *k)
     return hash;
 }
 
-static void kernels_of(int level)
+/* Panels of every packed type, directly and by way of tiles, from bytes whose float16 scales are neither NaN nor infinite. */
+static uint64_t hash_packed(const l4_kernels *k)
+{
+    enum { COLS = 512, BLOCKS = COLS / L4_QBLOCK, TIMES = 15 };
+    static uint8_t stored[16 * COLS * 2];
+    static _Alignas(64) uint8_t panel[16 * COLS * 2];
+    static l4_tile tiles[BLOCKS];
+    l4_xblock x[TIMES * BLOCKS];
+    float values[COLS], sums[TIMES * 16];
+    uint64_t hash = HASH_START, state = 1234;
+    int finite = 1;
+    for (uint32_t type = 0; type < L4_TYPE_SLOTS; type++) {
+        if (!l4_packed_can(type))
+            continue;
+        size_t stride = l4_panel_bytes(type, COLS) / L4_PANEL;
+        for (size_t i = 0; i < 16 * stride; i++) {
+            stored[i] = (uint8_t)(next_random(&state) >> 8);
+            if ((stored[i] & 0x7c) > 0x34)
+                stored[i] = (uint8_t)((stored[i] & 0x83) | 0x20);
+        }
+        l4_panel_pack(type, stored, stride, 16, COLS, panel);
+        k->unpack[type](panel, BLOCKS, tiles);
+        for (size_t tokens = 1; tokens <= TIMES; tokens++) {
+            for (size_t t = 0; t < tokens; t++) {
+                for (size_t i = 0; i < COLS; i++)
+                    values[i] = uniform(&state);
+                k->quantize(values, BLOCKS, x + t, tokens);
+            }
+            k->panel[type](panel, BLOCKS, x, tokens, 16, sums, 16);
+            hash = hash_floats(hash, sums, tokens * 16);
+            for (size_t i = 0; i < tokens * 16; i++)
+                finite &= sums[i] - sums[i] == 0;
+            k->tiles(l4_packed_kind(type), tiles, BLOCKS, x, tokens, 16, NULL, 0, sums, 16);
+            hash = hash_floats(hash, sums, tokens * 16);
+        }
+    }
+    CHECK(finite); /* what a NaN looks like is not promised */
+    return hash;
+}
+
+/* What the picture encoder computes with. */
+static uint64_t hash_dense(const l4_dense_kernels *k)
+{
+    enum { COLS = 75 };
+    float panel[COLS * L4_DENSE_ROWS], group[COLS * L4_DENSE_TOKENS], x[L4_DENSE_ROWS * COLS], y[L4_DENSE_ROWS * L4_DENSE_TOKENS];
+    uint64_t hash = HASH_START, state = 4321;
+    for (size_t n = 1; n <= L4_DENSE_ROWS; n++) {
+        size_t tokens = n < L4_DENSE_TOKENS ? n : L4_DENSE_TOKENS;
+        for (size_t i = 0; i < n * COLS; i++)
+            x[i] = 4.0f * uniform(&state);
+        k->panel(x, COLS, n, COLS, panel);
+        k->group(x, COLS, tokens, COLS, group);
+        k->product(panel, group, COLS, x, y, L4_DENSE_ROWS, n, tokens);
+        for (size_t t = 0; t < tokens; t++)
+            hash = hash_floats(hash, y + t * L4_DENSE_ROWS, n);
+        k->layer_norm(x, x + n, x + n, 1e-5f, panel, n * COLS / 2);
+        k->gelu(x, n * COLS);
+        hash = hash_floats(hash_floats(hash, panel, n * COLS / 2), x, n * COLS);
+        float sum = k->softmax(x, n * COLS, 0.3f);
+        hash = hash_floats(hash_floats(hash, x, n * COLS), &sum, 1);
+    }
+    return hash;
+}
+
+static void kernels_of(int32_t level, const char *name)
 {
     l4_kernels k;
     char what[64];
-    l4_kernels_init(&k, levels[level]);
-    if (k.level != levels[level] || l4_cpu_level(levels[level]) != levels[level])
+    l4_kernels_init(&k, level);
+    if (k.level != level || l4_cpu_level(level) != level)
         SKIP("this machine, or this build, lacks the instruction set");
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
-        snprintf(what, sizeof what, "%s, type %u", level_names[level], (unsigned)types[i].type);
+        snprintf(what, sizeof what, "%s, type %u", name, (unsigned)types[i].type);
         check_hash(hash_type(&k, types[i].type), types[i].hash, what);
     }
-    snprintf(what, sizeof what, "%s, OTHERS", level_names[level]);
+    snprintf(what, sizeof what, "%s, OTHERS", name);
     check_hash(hash_others(&k), OTHERS, what);
+    snprintf(what, sizeof what, "%s, PACKED", name);
+    check_hash(hash_packed(&k), PACKED, what);
+    snprintf(what, sizeof what, "%s, DENSE_KERNELS", name);
+    check_hash(hash_dense(&k.dense), DENSE_KERNELS, what);
 }
 
-TEST(kernels_generic)
-{
-    kernels_of(0);
-}
+#define LEVEL_TESTS(name, level) \
+    TEST(logits_##name)          \
+    {                            \
+        logits_of(LLAMA4_CPU_##level); \
+    }                            \
+    TEST(kernels_##name)         \
+    {                            \
+        kernels_of(LLAMA4_CPU_##level, #name); \
+    }
 
-TEST(kernels_avx2)
-{
-    kernels_of(1);
-}
-
-TEST(kernels_avx_vnni)
-{
-    kernels_of(2);
-}
-
-TEST(kernels_avx512)
-{
-    kernels_of(3);
-}
-
-TEST(kernels_avx512_vnni)
-{
-    kernels_of(4);
-}
+LEVEL_TESTS(generic, GENERIC)
+INSTRUCTION_SETS(LEVEL_TESTS)
 
 /* ---- elementary functions ---- */
 
@@ -333,5 +364,6 @@ TEST(sampled_text)
     llama4_model_release(model);
 }
 
-TEST_MAIN(T(logits_generic), T(logits_avx2), T(logits_avx_vnni), T(logits_avx512), T(logits_avx512_vnni), T(kernels_generic), T(kernels_avx2), T(kernels_avx_vnni), T(kernels_avx512), T(kernels_avx512_vnni), T(elementary_functions),
-          T(sampled_text))
+#define ROWS(name, level) T(logits_##name), T(kernels_##name),
+
+TEST_MAIN(ROWS(generic, GENERIC) INSTRUCTION_SETS(ROWS) T(elementary_functions), T(sampled_text))
