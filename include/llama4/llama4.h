@@ -151,6 +151,8 @@ typedef struct llama4_model_params {
 #define LLAMA4_CPU_AVX2_VNNI 24   /* the same with AVX-VNNI */
 #define LLAMA4_CPU_AVX512 32      /* x86-64 with AVX-512 F, BW, DQ and VL */
 #define LLAMA4_CPU_AVX512_VNNI 40 /* the same with AVX-512 VNNI */
+#define LLAMA4_CPU_NEON 64        /* (since 1.1) ARM64, all of which has NEON */
+#define LLAMA4_CPU_NEON_DOTPROD 72 /* (since 1.1) the same with the dot products of ARMv8.2 */
 
 /** llama4_model_params_init: fills the defaults. @size is sizeof(llama4_model_params) of the caller's header.
  * @params: (out). */

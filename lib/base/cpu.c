@@ -13,6 +13,11 @@
 #else
 #if defined(__linux__)
 #include <sched.h>
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
 #endif
 #include <unistd.h>
 #endif
@@ -52,6 +57,27 @@ static int has_level(int32_t level)
         return 0;
     }
 }
+#elif defined(__aarch64__)
+/* The instructions SDOT and UDOT; other systems than these get by without. */
+static int has_dotprod(void)
+{
+#if defined(_WIN32)
+    return IsProcessorFeaturePresent(43) != 0; /* PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE */
+#elif defined(__linux__)
+    return (getauxval(AT_HWCAP) & 1ul << 20) != 0; /* HWCAP_ASIMDDP */
+#elif defined(__APPLE__)
+    int has = 0;
+    size_t size = sizeof has;
+    return sysctlbyname("hw.optional.arm.FEAT_DotProd", &has, &size, NULL, 0) == 0 && has;
+#else
+    return 0;
+#endif
+}
+
+static int has_level(int32_t level)
+{
+    return level == LLAMA4_CPU_NEON || (level == LLAMA4_CPU_NEON_DOTPROD && has_dotprod());
+}
 #else
 static int has_level(int32_t level)
 {
@@ -62,7 +88,8 @@ static int has_level(int32_t level)
 
 int32_t l4_cpu_level(int32_t cap)
 {
-    static const int32_t levels[] = {LLAMA4_CPU_AVX512_VNNI, LLAMA4_CPU_AVX512, LLAMA4_CPU_AVX2_VNNI, LLAMA4_CPU_AVX2};
+    static const int32_t levels[] = {LLAMA4_CPU_NEON_DOTPROD, LLAMA4_CPU_NEON,      LLAMA4_CPU_AVX512_VNNI,
+                                     LLAMA4_CPU_AVX512,       LLAMA4_CPU_AVX2_VNNI, LLAMA4_CPU_AVX2};
     for (unsigned i = 0; i < sizeof levels / sizeof *levels; i++)
         if ((cap == LLAMA4_CPU_AUTO || levels[i] <= cap) && has_level(levels[i]))
             return levels[i];

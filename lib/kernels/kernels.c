@@ -7,6 +7,9 @@ void l4_kernels_avx2(l4_kernels *k);
 void l4_kernels_avx2_vnni(l4_kernels *k);
 void l4_kernels_avx512(l4_kernels *k);
 void l4_kernels_avx512_vnni(l4_kernels *k);
+#elif defined(L4_HAVE_ARM)
+void l4_kernels_neon(l4_kernels *k);
+void l4_kernels_neon_dotprod(l4_kernels *k);
 #endif
 
 static const l4_kernels empty;
@@ -30,6 +33,16 @@ void l4_kernels_init(l4_kernels *k, int32_t level)
     case LLAMA4_CPU_AVX512_VNNI:
         l4_kernels_avx512(k);
         l4_kernels_avx512_vnni(k);
+        break;
+    }
+#elif defined(L4_HAVE_ARM)
+    switch (level) {
+    case LLAMA4_CPU_NEON:
+        l4_kernels_neon(k);
+        break;
+    case LLAMA4_CPU_NEON_DOTPROD:
+        l4_kernels_neon(k);
+        l4_kernels_neon_dotprod(k);
         break;
     }
 #endif

@@ -65,6 +65,9 @@ static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int pane
 static inline L4_ALWAYS_INLINE void half_step(const int tokens, const int most, const uint8_t (*w)[64], const l4_xblock *x, int first, p16 *n)
 {
     (void)most;
+#if defined(L4_DOT_HALF)
+    p16_dot_half(tokens, most, w, x, first, n);
+#else
 #if defined(L4_PAIRS)
     if (most <= 63) {
         const int run = most <= 31 ? 4 : 2;
@@ -84,6 +87,7 @@ static inline L4_ALWAYS_INLINE void half_step(const int tokens, const int most, 
     for (int i = 0; i < 4; i++)
         for (int t = 0; t < tokens; t++)
             n[t] = p16_dot(n[t], w[i], x[t].q + 4 * (first + i));
+#endif
 }
 
 static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int panels, const int tokens, const l4_tile *tile, size_t stride,
@@ -93,12 +97,12 @@ static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int pane
     p16 n[L4_STEP_TOKENS];
     (void)panels, (void)stride;
     for (int t = 0; t < tokens; t++)
-        n[t] = p16_set(kind == L4_TILE_OFFSET_8 ? x[t].minus_8 : kind == L4_TILE_OFFSET_128 ? x[t].minus_128 : kind == L4_TILE_HALVES ? x[t].first_minus_128 : 0);
+        n[t] = p16_set(kind == L4_TILE_OFFSET_8 ? x[t].minus_8 : L4_SIGNED ? 0 : kind == L4_TILE_OFFSET_128 ? x[t].minus_128 : kind == L4_TILE_HALVES ? x[t].first_minus_128 : 0);
     half_step(tokens, most, tile->w, x, 0, n);
     if (kind == L4_TILE_HALVES)
         for (int t = 0; t < tokens; t++) {
             v16_store(sums + SUM(0, t), v16_fma(p16_to_v16(n[t]), v16_mul(v16_load(tile->scale), v16_set(x[t].scale)), v16_load(sums + SUM(0, t))));
-            n[t] = p16_set(x[t].second_minus_128);
+            n[t] = p16_set(L4_SIGNED ? 0 : x[t].second_minus_128);
         }
     half_step(tokens, most, tile->w + 4, x, 4, n);
     for (int t = 0; t < tokens; t++) {

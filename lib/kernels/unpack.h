@@ -6,6 +6,10 @@
 #include "kernels/iq_tables.h"
 #include "kernels/packed.h"
 
+#if !defined(L4_SIGNED)
+#define L4_SIGNED 0
+#endif
+
 #define AT(offset) (from + 16 * (offset)) /* of the stored block */
 
 static inline p16 bits(p16 a, int shift, int mask) /* of each byte: nothing crosses into the next one where mask fits */
@@ -38,6 +42,12 @@ static inline p16 p16_mul_bytes(p16 bytes, p16 factor)
 }
 
 #endif
+
+/* Weights that are 128 more than they mean. Where products are of signed bytes with signed ones (L4_SIGNED), they lie there as they mean. */
+static inline void p16_store_128(uint8_t *p, p16 a)
+{
+    p16_store(p, L4_SIGNED ? p16_xor(a, p16_set_bytes(128)) : a);
+}
 
 static inline v16 minus(v16 a)
 {
@@ -76,7 +86,8 @@ static inline void fives(const uint8_t *from, int add, l4_tile *to)
     halves(from + 64, to);
     for (int i = 0; i < 8; i++) {
         p16 high = p16_and(p16_spread(p16_and(p16_shr(fifth, 4 * i), p16_set(15))), sixteen);
-        p16_store(to->w[i], p16_add(p16_add(p16_load(to->w[i]), high), more));
+        p16 w = p16_add(p16_add(p16_load(to->w[i]), high), more);
+        add ? p16_store_128(to->w[i], w) : p16_store(to->w[i], w);
     }
 }
 
@@ -97,7 +108,7 @@ static inline void unpack_q8_0(const uint8_t *from, l4_tile *to)
 {
     v16_store(to->scale, v16_from_f16(AT(0)));
     for (int i = 0; i < 8; i++)
-        p16_store(to->w[i], p16_load(AT(2) + 64 * i));
+        p16_store_128(to->w[i], p16_load(AT(2) + 64 * i));
 }
 
 /* Halves that are indices of a table of values, which are 128 more than they mean. */
@@ -105,8 +116,8 @@ static inline void looked_up(const uint8_t *from, const uint8_t table[16], l4_ti
 {
     for (int i = 0; i < 4; i++) {
         p16 both = p16_load(from + 64 * i);
-        p16_store(to->w[i], p16_bytes_at(table, bits(both, 0, 15)));
-        p16_store(to->w[i + 4], p16_bytes_at(table, bits(both, 4, 15)));
+        p16_store_128(to->w[i], p16_bytes_at(table, bits(both, 0, 15)));
+        p16_store_128(to->w[i + 4], p16_bytes_at(table, bits(both, 4, 15)));
     }
 }
 
@@ -175,7 +186,7 @@ static inline void unpack_q3_k(const uint8_t *from, l4_tile *to)
             q3_k_scale(from, 2 * b + 1, d, to->other);
             for (int i = 0; i < 8; i++) {
                 p16 four = p16_shl(bits(third[i], 0, 1), 2);
-                p16_store(to->w[i], p16_add(p16_add(bits(q[i], 0, 3), four), p16_set_bytes(128 - 4)));
+                p16_store_128(to->w[i], p16_add(p16_add(bits(q[i], 0, 3), four), p16_set_bytes(128 - 4)));
                 q[i] = p16_shr(q[i], 2);
                 third[i] = p16_shr(third[i], 1);
             }
@@ -245,10 +256,10 @@ static inline void unpack_q6_k(const uint8_t *from, l4_tile *to)
             q6_k_scales(from, 4 * half + b, d, to + b);
         for (int i = 0; i < 8; i++) {
             p16 left = p16_load(AT(64 * half) + 64 * i), right = p16_load(AT(64 * half + 32) + 64 * i), high = p16_load(AT(128 + 32 * half) + 64 * i);
-            p16_store(to[0].w[i], p16_add(p16_or(bits(left, 0, 15), p16_and(p16_shl(high, 4), top)), add));
-            p16_store(to[1].w[i], p16_add(p16_or(bits(right, 0, 15), p16_and(p16_shl(high, 2), top)), add));
-            p16_store(to[2].w[i], p16_add(p16_or(bits(left, 4, 15), p16_and(high, top)), add));
-            p16_store(to[3].w[i], p16_add(p16_or(bits(right, 4, 15), p16_and(p16_shr(high, 2), top)), add));
+            p16_store_128(to[0].w[i], p16_add(p16_or(bits(left, 0, 15), p16_and(p16_shl(high, 4), top)), add));
+            p16_store_128(to[1].w[i], p16_add(p16_or(bits(right, 0, 15), p16_and(p16_shl(high, 2), top)), add));
+            p16_store_128(to[2].w[i], p16_add(p16_or(bits(left, 4, 15), p16_and(high, top)), add));
+            p16_store_128(to[3].w[i], p16_add(p16_or(bits(right, 4, 15), p16_and(p16_shr(high, 2), top)), add));
         }
     }
 }
@@ -283,8 +294,8 @@ static inline void put_eight(const uint8_t *grid, p16 index, p16 signs, int k, l
 {
     p16 first, second;
     p16_gather_eight(grid, index, &first, &second);
-    p16_store(to->w[2 * k], p16_with_signs(first, signs, 0));
-    p16_store(to->w[2 * k + 1], p16_with_signs(second, signs, 1));
+    p16_store_128(to->w[2 * k], p16_with_signs(first, signs, 0));
+    p16_store_128(to->w[2 * k + 1], p16_with_signs(second, signs, 1));
 }
 
 static inline p16 byte_of(p16 a, int k)
@@ -349,8 +360,8 @@ static inline void unpack_iq3_xxs(const uint8_t *from, l4_tile *to)
         scale_half(to->scale, d, p16_shr(rest, 28), 0.5f);
         for (int k = 0; k < 4; k++) {
             p16 signs = eight_signs(rest, odd, k), at = byte_of(index[k / 2], 2 * k % 4), next = byte_of(index[k / 2], 2 * k % 4 + 1);
-            p16_store(to->w[2 * k], p16_with_signs(p16_gather(l4_iq3_xxs_grid[0], at), signs, 0));
-            p16_store(to->w[2 * k + 1], p16_with_signs(p16_gather(l4_iq3_xxs_grid[0], next), signs, 1));
+            p16_store_128(to->w[2 * k], p16_with_signs(p16_gather(l4_iq3_xxs_grid[0], at), signs, 0));
+            p16_store_128(to->w[2 * k + 1], p16_with_signs(p16_gather(l4_iq3_xxs_grid[0], next), signs, 1));
         }
     }
 }
@@ -364,7 +375,7 @@ static inline void unpack_iq3_s(const uint8_t *from, l4_tile *to)
         v16_store(to->scale, v16_mul(d, p16_to_v16(p16_add(p16_add(s, s), p16_set(1)))));
         for (int i = 0; i < 8; i++) {
             p16 at = p16_or(byte_of(index[i / 4], i % 4), p16_shl(p16_and(p16_shr(ninth, i), p16_set(1)), 8));
-            p16_store(to->w[i], p16_with_signs(p16_gather(l4_iq3_s_grid[0], at), byte_of(signs, i / 2), i % 2));
+            p16_store_128(to->w[i], p16_with_signs(p16_gather(l4_iq3_s_grid[0], at), byte_of(signs, i / 2), i % 2));
         }
     }
 }
@@ -374,8 +385,8 @@ static inline void put_ternary(p16 index, p16 down, int k, l4_tile *to)
 {
     p16 first, second, add = p16_sub(p16_set_bytes(128 - 8 + 1), p16_and(p16_sub(p16_set(0), down), p16_set_bytes(2)));
     p16_gather_eight(l4_iq1_grid[0], index, &first, &second);
-    p16_store(to->w[2 * k], p16_add(first, add));
-    p16_store(to->w[2 * k + 1], p16_add(second, add));
+    p16_store_128(to->w[2 * k], p16_add(first, add));
+    p16_store_128(to->w[2 * k + 1], p16_add(second, add));
 }
 
 static inline void scale_ternary(float *to, v16 d, p16 s)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # SHA-256 of the files that this module was made from
 HEADER_SHA256 = {
-    "llama4.h": "1f5201fb479100d2e096e15b578299c2a2541183072407316abd160945b7b7e8",
+    "llama4.h": "4542073fd1e44021344d552dce80b19aef0a3ceb850bc3347d5aa27194f7b3cf",
     "version.h": "20632a2b0e3cc2640ec61045f9e9cf08ba740a0356f718ea1a852c7c98cb0b37",
 }
 
@@ -59,6 +59,8 @@ LLAMA4_CPU_AVX2 = 16  # x86-64 with AVX2, FMA and F16C
 LLAMA4_CPU_AVX2_VNNI = 24  # the same with AVX-VNNI
 LLAMA4_CPU_AVX512 = 32  # x86-64 with AVX-512 F, BW, DQ and VL
 LLAMA4_CPU_AVX512_VNNI = 40  # the same with AVX-512 VNNI
+LLAMA4_CPU_NEON = 64  # (since 1.1) ARM64, all of which has NEON
+LLAMA4_CPU_NEON_DOTPROD = 72  # (since 1.1) the same with the dot products of ARMv8.2
 
 # LLAMA4_TOKEN_: what kind of token an id is.
 LLAMA4_TOKEN_ORDINARY = 0  # text, or a part of it
