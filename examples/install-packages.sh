@@ -28,6 +28,8 @@ have() {
     jpeg) pkg-config --exists libturbojpeg 2>/dev/null ;;
     rust) command -v cargo >/dev/null && command -v rustc >/dev/null ;;
     valgrind) command -v valgrind >/dev/null ;;
+    arm64) command -v qemu-aarch64 >/dev/null &&
+        printf '#include <math.h>\nint main(void) { return 0; }\n' | aarch64-linux-gnu-gcc -x c -o /dev/null - 2>/dev/null ;;
     numpy) python3 -c 'import numpy' 2>/dev/null ;;
     meson | python3 | git | make) command -v "$1" >/dev/null ;;
     *) echo "install-packages.sh: nobody taught it what '$1' is" >&2; return 2 ;;
@@ -44,12 +46,15 @@ package_name() {
     debian:host-libraries) echo libopenblas-dev libpng-dev libzstd-dev ;;
     debian:rust) echo cargo rustc ;;
     debian:png) echo libpng-dev ;;
+    debian:arm64) echo gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user ;;
     debian:jpeg) echo libturbojpeg0-dev ;;
     fedora:c++-compiler) echo gcc-c++ ;;
     fedora:abigail) echo libabigail ;;
     fedora:host-libraries) echo openblas-devel libpng-devel libzstd-devel ;;
     fedora:rust) echo cargo rust ;;
     fedora:png) echo libpng-devel ;;
+    fedora:arm64) echo gcc-aarch64-linux-gnu qemu-user ;;
+    arch:arm64) echo aarch64-linux-gnu-gcc qemu-user ;;
     fedora:jpeg) echo turbojpeg-devel ;;
     arch:c++-compiler) echo gcc ;;
     arch:abigail) echo libabigail ;;
