@@ -64,7 +64,7 @@ static float rope_factor(const llama4_model *m)
     const l4_tensor *t = l4_archive_find(m->archive, "rope_freqs.weight");
     float most = m->config.rope_scaling[0];
     for (uint64_t j = 0; t && t->type == LLAMA4_TYPE_F32 && j < t->dims[0]; j++) {
-        float divisor = l4_load_f32(t->data + 4 * j);
+        float divisor = m->weights.rope_divisor ? m->weights.rope_divisor[j] : l4_load_f32(t->data + 4 * j);
         most = divisor > most ? divisor : most;
     }
     return most;

@@ -5,6 +5,16 @@
 
 #define LOOK_MS 10
 
+/* Small pieces that a call waits for. Readers do not touch its memory once it is abandoned. */
+typedef struct gathering {
+    const uint8_t *const *places;
+    uint8_t *out;
+    size_t n, size, claimed, active;
+    int abandoned;
+    llama4_error error;
+    struct gathering *next;
+} gathering;
+
 struct l4_disk {
     const l4_allocator *allocator;
     const l4_archive *archive;
@@ -12,6 +22,7 @@ struct l4_disk {
     l4_input *inputs;    /* one for each file */
     uint8_t *buffers[L4_DISK_THREADS], *buffer_memory;
     l4_fetch *first;     /* the queue: what has pieces to begin or under way, in order of l4_disk_start */
+    gathering *gatherings;
     uint64_t bytes;
     double seconds, since; /* since: when the queue last became non-empty */
 };
@@ -40,9 +51,61 @@ static void leave(l4_disk *r, const l4_fetch *f)
         r->seconds += l4_clock() - r->since;
 }
 
+/* Bytes at an address in the mapped files. */
+static llama4_status read_place(l4_disk *r, const uint8_t *data, size_t size, uint8_t *buffer, const uint8_t **out, llama4_error *error)
+{
+    for (size_t i = 0; i < r->archive->n_files; i++) {
+        const l4_mapping *f = &r->archive->files[i];
+        if (f->data && data >= f->data && data < f->data + f->size)
+            return l4_input_read(&r->inputs[i], (uint64_t)(data - f->data), size, buffer, out, error);
+    }
+    return l4_fail(error, LLAMA4_ERR_FORMAT, "a matrix lies outside the model's files");
+}
+
+static int gather_step(l4_disk *r, int worker)
+{
+    gathering *g = r->gatherings;
+    while (g && g->claimed == g->n)
+        g = g->next;
+    if (!g)
+        return 0;
+    const size_t i = g->claimed++, size = g->size;
+    const uint8_t *place = g->places[i], *data;
+    llama4_error error = LLAMA4_ERROR_INIT;
+    g->active++;
+    l4_crew_unlock(r->crew);
+    const llama4_status status = read_place(r, place, size, r->buffers[worker], &data, &error);
+    l4_crew_lock(r->crew);
+    g->active--;
+    if (!g->abandoned && status == LLAMA4_OK)
+        memcpy(g->out + i * size, data, size);
+    if (status && g->error.status == LLAMA4_OK)
+        g->error = error;
+    if (g->error.status)
+        g->claimed = g->n;
+    if (g->active == 0 && g->claimed == g->n)
+        l4_crew_tell(r->crew);
+    return 1;
+}
+
+/* Frees what nobody reads for any more; by a thread that is inside a call, never by a reader. */
+static void bury(l4_disk *r)
+{
+    for (gathering **at = &r->gatherings; *at;) {
+        gathering *g = *at;
+        if (g->abandoned && g->active == 0) {
+            *at = g->next;
+            l4_free(r->allocator, g);
+        } else
+            at = &g->next;
+    }
+}
+
 static int step(void *user, int worker)
 {
     l4_disk *r = user;
+    if (gather_step(r, worker))
+        return 1;
     l4_fetch *f = next_piece(r);
     if (!f)
         return 0;
@@ -99,6 +162,7 @@ void l4_disk_destroy(l4_disk *r)
     if (!r)
         return;
     l4_crew_destroy(r->crew);
+    bury(r);
     for (size_t i = 0; r->inputs && i < r->archive->n_files; i++)
         l4_input_close(&r->inputs[i]);
     l4_free(r->allocator, r->inputs);
@@ -165,12 +229,27 @@ l4_disk_totals l4_disk_count(const l4_disk *r)
     return (l4_disk_totals){r->bytes, r->seconds + (r->first ? l4_clock() - r->since : 0), direct};
 }
 
-llama4_status l4_disk_bytes(l4_disk *r, const uint8_t *data, size_t size, uint8_t *buffer, const uint8_t **out, llama4_error *error)
+llama4_status l4_disk_gather(l4_disk *r, const uint8_t *const *places, size_t n, size_t size, uint8_t *out, const atomic_int *cancel,
+                             llama4_error *error)
 {
-    for (size_t i = 0; i < r->archive->n_files; i++) {
-        const l4_mapping *f = &r->archive->files[i];
-        if (f->data && data >= f->data && data < f->data + f->size)
-            return l4_input_read(&r->inputs[i], (uint64_t)(data - f->data), size, buffer, out, error);
-    }
-    return l4_fail(error, LLAMA4_ERR_FORMAT, "a matrix lies outside the model's files");
+    gathering *g;
+    llama4_status status = n ? l4_alloc_zero(r->allocator, 1, sizeof *g, "reading", &g, error) : LLAMA4_OK;
+    if (status || !n)
+        return status;
+    *g = (gathering){.places = places, .n = n, .size = size, .out = out, .error = LLAMA4_ERROR_INIT};
+    l4_crew_lock(r->crew);
+    g->next = r->gatherings;
+    r->gatherings = g;
+    l4_crew_call(r->crew);
+    while ((g->claimed < n || g->active) && !atomic_load(cancel))
+        l4_disk_wait(r);
+    if (g->claimed < n || g->active)
+        status = l4_fail(error, LLAMA4_ERR_CANCELLED, "cancelled while the embedding was read");
+    else if (g->error.status)
+        status = l4_fail(error, g->error.status, "%s", g->error.message);
+    g->abandoned = 1;
+    g->claimed = n;
+    bury(r);
+    l4_crew_unlock(r->crew);
+    return status;
 }

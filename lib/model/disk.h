@@ -2,6 +2,8 @@
 #ifndef L4_MODEL_DISK_H
 #define L4_MODEL_DISK_H
 
+#include <stdatomic.h>
+
 #include "base/crew.h"
 #include "model/load.h"
 
@@ -23,7 +25,7 @@ typedef struct l4_fetch {
 
 typedef struct l4_disk l4_disk;
 
-/* buffer: the largest l4_load_buffer that will be needed. The archive must outlive the reader. */
+/* buffer: the largest l4_load_buffer, or bytes of l4_disk_gather and 2 * L4_INPUT_ALIGN, that will be needed. The archive must outlive the reader. */
 llama4_status l4_disk_create(const l4_allocator *a, const l4_archive *archive, size_t buffer, l4_disk **out, llama4_error *error);
 void l4_disk_destroy(l4_disk *r);
 
@@ -48,7 +50,9 @@ typedef struct l4_disk_totals {
 
 l4_disk_totals l4_disk_count(const l4_disk *r);
 
-/* Without the lock: `size` bytes at `data`, an address in the mapped files, which is not touched. See l4_input_read for the buffer. */
-llama4_status l4_disk_bytes(l4_disk *r, const uint8_t *data, size_t size, uint8_t *buffer, const uint8_t **out, llama4_error *error);
+/* Without the lock: copies of `size` bytes from each of n places, addresses in the mapped files, which are not touched; out[n * size]. Fails with
+ * LLAMA4_ERR_CANCELLED soon after *cancel was set, whatever the disk does. */
+llama4_status l4_disk_gather(l4_disk *r, const uint8_t *const *places, size_t n, size_t size, uint8_t *out, const atomic_int *cancel,
+                             llama4_error *error);
 
 #endif

@@ -54,6 +54,7 @@ llama4_status l4_weights_measure(const l4_weights *w, const l4_archive *archive,
             f.experts += f.expert;
     }
     f.in_place += w->embedding.stride * w->embedding.rows;
+    f.buffer = f.buffer > w->embedding.stride + 2 * L4_INPUT_ALIGN ? f.buffer : (size_t)w->embedding.stride + 2 * L4_INPUT_ALIGN;
     if (status == LLAMA4_OK)
         *out = f;
     return status;
@@ -137,14 +138,4 @@ llama4_status l4_weights_stream(l4_weights *w, const l4_archive *archive, l4_bud
     if (status == LLAMA4_OK && footprint->expert)
         status = l4_experts_create(w->allocator, budget, w, archive, w->disk, footprint->expert, slots, &w->pool, error);
     return status;
-}
-
-size_t l4_weights_row_buffer(const l4_weights *w)
-{
-    return (size_t)w->embedding.stride + 2 * L4_INPUT_ALIGN;
-}
-
-llama4_status l4_weights_row(const l4_weights *w, int32_t token, uint8_t *buffer, const uint8_t **row, llama4_error *error)
-{
-    return l4_disk_bytes(w->disk, w->embedding.data + (size_t)token * w->embedding.stride, (size_t)w->embedding.stride, buffer, row, error);
 }

@@ -21,8 +21,4 @@ llama4_status l4_weights_measure(const l4_weights *w, const l4_archive *archive,
 llama4_status l4_weights_stream(l4_weights *w, const l4_archive *archive, l4_budget *budget, const l4_footprint *footprint, uint32_t slots,
                                 llama4_progress_fn progress, void *user, float from, llama4_error *error);
 
-/* Row `token` of the embedding as float32. buffer: l4_weights_row_buffer(w) bytes, aligned to L4_INPUT_ALIGN. */
-llama4_status l4_weights_row(const l4_weights *w, int32_t token, uint8_t *buffer, const uint8_t **row, llama4_error *error);
-size_t l4_weights_row_buffer(const l4_weights *w);
-
 #endif

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/cpu.h"
-#include "model/resident.h"
+#include "model/experts.h"
 #include "run/logits.h"
 
 struct llama4_context {
@@ -43,10 +43,6 @@ static llama4_status prepare(llama4_context *c, llama4_error *error)
     const l4_config *config = &c->weights->config;
     size_t linear = l4_linear_scratch(max_columns(config)), attention = l4_attention_scratch(config->heads, config->kv_heads, config->head_dim);
     size_t scratch = ((linear > attention ? linear : attention) + 15) / 16 * 16;
-    if (c->weights->disk) { /* rows of the embedding are read into it */
-        size_t row = (l4_weights_row_buffer(c->weights) + L4_INPUT_ALIGN) / sizeof(float);
-        scratch = row > scratch ? (row + 15) / 16 * 16 : scratch;
-    }
     c->forward.weights = c->weights;
     c->forward.kv = &c->kv;
     c->forward.cancel = &c->cancel;

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "model/resident.h"
+#include "model/disk.h"
 #include "nn/ffn.h"
 #include "nn/norm.h"
 #include "nn/rope.h"
@@ -11,41 +11,44 @@ typedef struct job {
     const l4_forward *f;
     const l4_token *tokens;
     uint32_t layer;
-    atomic_int failed;   /* claimed by the thread whose error is the one below */
-    llama4_error error;
+    const uint8_t *rows; /* of the embedding, if that is not in memory: of token t number row[t] */
+    const uint32_t *row;
 } job;
 
-/* A row of the embedding that is not in memory. */
-static void read_row(job *j, const l4_token *token, int worker, float *out)
+/* Has the embedding's rows read, into memory that the first layer has no use for yet. */
+static llama4_status read_rows(job *j, size_t n, llama4_error *error)
 {
     const l4_forward *f = j->f;
-    const l4_weights *w = f->weights;
-    uint8_t *buffer = (uint8_t *)(f->exec.scratch + (size_t)worker * f->exec.scratch_size);
-    const uint8_t *row;
-    llama4_error error = LLAMA4_ERROR_INIT;
-    buffer += (L4_INPUT_ALIGN - (uintptr_t)buffer % L4_INPUT_ALIGN) % L4_INPUT_ALIGN;
-    if (l4_weights_row(w, token->id, buffer, &row, &error) == LLAMA4_OK)
-        f->exec.kernels->decode[w->embedding.type](row, w->config.width, out);
-    else if (!atomic_exchange(&j->failed, 1))
-        j->error = error;
+    const l4_matrix *m = &f->weights->embedding;
+    const uint8_t **places = (const uint8_t **)(void *)f->buffers.y; /* [n][width] floats */
+    uint8_t *rows = (uint8_t *)f->buffers.moe.gathered;              /* likewise; no number takes more than a float */
+    size_t count = 0;
+    for (size_t t = 0; t < n; t++) {
+        f->buffers.moe.order[t] = (uint32_t)count;
+        if (!j->tokens[t].embedding)
+            places[count++] = m->data + (size_t)j->tokens[t].id * m->stride;
+    }
+    j->rows = rows;
+    j->row = f->buffers.moe.order;
+    return l4_disk_gather(f->weights->disk, places, count, (size_t)m->stride, rows, f->cancel, error);
 }
 
 /* Rows of the embedding, and what depends on the position alone: angles and temperatures. */
 static void embed_task(void *argument, size_t begin, size_t end, int worker)
 {
-    job *j = argument;
+    const job *j = argument;
     const l4_forward *f = j->f;
     const l4_weights *w = f->weights;
     const l4_config *c = &w->config;
     const size_t half = c->head_dim / 2;
+    (void)worker;
     for (size_t t = begin; t < end; t++) {
         const l4_token *token = &j->tokens[t];
+        const uint8_t *row = j->rows ? j->rows + j->row[t] * w->embedding.stride : w->embedding.data + (size_t)token->id * w->embedding.stride;
         if (token->embedding)
             memcpy(f->buffers.x + t * c->width, token->embedding, c->width * sizeof(float));
-        else if (w->disk)
-            read_row(j, token, worker, f->buffers.x + t * c->width);
         else
-            f->exec.kernels->decode[w->embedding.type](w->embedding.data + (size_t)token->id * w->embedding.stride, c->width, f->buffers.x + t * c->width);
+            f->exec.kernels->decode[w->embedding.type](row, c->width, f->buffers.x + t * c->width);
         l4_rope_angles(token->position, w->rope_freq, half, f->buffers.cosine + t * half, f->buffers.sine + t * half);
         f->buffers.temperature[t] = c->temperature_scale != 0 ? l4_attention_temperature(token->position, c->temperature_scale, c->temperature_length) : 1.0f;
     }
@@ -148,12 +151,13 @@ llama4_status l4_forward_run(l4_forward *f, const l4_token *tokens, size_t n, ll
 {
     const l4_config *c = &f->weights->config;
     job j = {.f = f, .tokens = tokens};
+    llama4_status status = f->weights->disk ? read_rows(&j, n, error) : LLAMA4_OK;
+    if (status)
+        return status;
     l4_pool_run(f->exec.pool, embed_task, &j, n, l4_grain(&f->exec, n, 20.0 * (double)n * c->head_dim));
-    if (atomic_load(&j.failed))
-        return l4_fail(error, j.error.status, "%s", j.error.message);
     for (uint32_t layer = 0; layer < c->layers; layer++) {
         attention_block(f, tokens, n, layer);
-        llama4_status status = feed_forward_block(f, n, layer, error);
+        status = feed_forward_block(f, n, layer, error);
         if (status)
             return status;
         double done = f->progress_start + f->progress_share * (layer + 1) / c->layers;
