@@ -28,6 +28,13 @@ typedef struct l4_archive {
     size_t n_files;
 } l4_archive;
 
+/* What those find besides who read nothing but headers. Tensors whose data are not there have no data pointer. */
+typedef struct l4_listing {
+    size_t files;  /* of the model */
+    size_t absent; /* of those */
+    size_t cut;    /* of the others: those that end before their tensors do */
+} l4_listing;
+
 /* NULL if there is none. */
 const l4_tensor *l4_archive_find(const l4_archive *archive, const char *name);
 

@@ -22,6 +22,7 @@ typedef struct part {
     l4_gguf_keys keys;
     uint64_t alignment;
     int64_t number, count, total; /* split.no, split.count, split.tensors.count; -1: absent */
+    l4_listing *listing;  /* or NULL */
 } part;
 
 static llama4_status truncated(const part *p, const char *what, llama4_error *error)
@@ -199,15 +200,18 @@ static llama4_status read_tensor(part *p, l4_tensor *t, const char **name, size_
     return LLAMA4_OK;
 }
 
-static llama4_status place_tensor(const part *p, l4_tensor *t, uint64_t data_start, llama4_error *error)
+/* Checks where a tensor's data lie, and returns in *cut whether the file ends before them, which only matters to those who want data. */
+static llama4_status place_tensor(const part *p, l4_tensor *t, uint64_t data_start, int *cut, llama4_error *error)
 {
     uint64_t room = p->r.size > data_start ? p->r.size - data_start : 0;
     if (t->offset & (p->alignment - 1))
         return l4_fail(error, LLAMA4_ERR_FORMAT, "%s: tensor %.100s is not aligned to %u bytes", p->name, t->name, (unsigned)p->alignment);
-    if (t->offset > room || t->size > room - t->offset)
+    int outside = t->offset > room || t->size > room - t->offset;
+    if (outside && (!p->listing || t->offset > INT64_MAX))
         return l4_fail(error, LLAMA4_ERR_FORMAT, "%s: the data of tensor %.100s run past the end of the file", p->name, t->name);
+    *cut |= outside;
     t->offset += data_start;
-    t->data = p->r.data + t->offset;
+    t->data = outside ? NULL : p->r.data + t->offset;
     return LLAMA4_OK;
 }
 
@@ -236,8 +240,11 @@ static llama4_status read_tensors(part *p, l4_archive *archive, llama4_error *er
         t.name = kept->name;
         *kept = t;
     }
+    int cut = 0;
     for (size_t i = first; status == LLAMA4_OK && i < archive->n_tensors; i++)
-        status = place_tensor(p, &archive->tensors[i], data_start, error);
+        status = place_tensor(p, &archive->tensors[i], data_start, &cut, error);
+    if (p->listing)
+        p->listing->cut += (size_t)cut;
     return status;
 }
 
@@ -258,6 +265,7 @@ static llama4_status begin_part(l4_gguf *g, part *p, const char *name, uint32_t 
     const l4_mapping *m = &g->archive.files[g->archive.n_files - 1];
     memset(p, 0, sizeof *p);
     p->name = name;
+    p->listing = g->listing;
     p->r.data = m->data;
     p->r.size = m->size;
     llama4_status status = read_header(p, version, error);
@@ -357,6 +365,10 @@ static llama4_status add_part(l4_gguf *g, char *path, size_t suffix, int index, 
     const char *name = base_name(path);
     for (int digit = 5, rest = index + 1; digit > 0; digit--, rest /= 10)
         path[suffix + (size_t)digit] = (char)('0' + rest % 10);
+    if (l4_file_kind(path) == L4_FILE_MISSING && index > 0 && g->listing) {
+        g->listing->absent++;
+        return LLAMA4_OK;
+    }
     if (l4_file_kind(path) == L4_FILE_MISSING)
         return l4_fail(error, LLAMA4_ERR_IO, "%s is missing: part %d of %d of the model", name, index + 1, count);
     llama4_status status = map_file(g, path, error);
@@ -386,7 +398,10 @@ static llama4_status open_parts(l4_gguf *g, const char *path, size_t suffix, int
     for (int i = 0; status == LLAMA4_OK && i < count; i++)
         status = add_part(g, name, suffix, i, count, &total, error);
     l4_free(g->archive.allocator, name);
-    if (status == LLAMA4_OK && total >= 0 && (uint64_t)total != g->archive.n_tensors)
+    if (g->listing)
+        g->listing->files = (size_t)count;
+    int all = !g->listing || !g->listing->absent || (total >= 0 && g->archive.n_tensors > (uint64_t)total);
+    if (status == LLAMA4_OK && all && total >= 0 && (uint64_t)total != g->archive.n_tensors)
         status = l4_fail(error, LLAMA4_ERR_FORMAT, "%s: the model should have %lld tensors, but its %d parts hold %zu", g->name,
                          (long long)total, count, g->archive.n_tensors);
     return status;
@@ -408,13 +423,14 @@ static llama4_status open_split(l4_gguf *g, const char *path, part *p, llama4_er
     return open_parts(g, path, suffix, count, error);
 }
 
-llama4_status l4_gguf_open(const l4_allocator *a, const char *path, l4_gguf **out, llama4_error *error)
+static llama4_status open_path(const l4_allocator *a, const char *path, l4_listing *listing, l4_gguf **out, llama4_error *error)
 {
     l4_gguf *g;
     part p;
     llama4_status status = create(a, base_name(path), &g, error);
     if (status)
         return status;
+    g->listing = listing;
     status = map_file(g, path, error);
     if (status == LLAMA4_OK) {
         status = begin_part(g, &p, g->name, &g->version, error);
@@ -424,9 +440,21 @@ llama4_status l4_gguf_open(const l4_allocator *a, const char *path, l4_gguf **ou
         status = p.count > 1 ? open_split(g, path, &p, error) : read_tensors(&p, &g->archive, error);
     if (status == LLAMA4_OK)
         status = l4_archive_seal(&g->archive, g->name, error);
+    g->listing = NULL;
     if (status)
         l4_gguf_close(g);
     else
         *out = g;
     return status;
+}
+
+llama4_status l4_gguf_open(const l4_allocator *a, const char *path, l4_gguf **out, llama4_error *error)
+{
+    return open_path(a, path, NULL, out, error);
+}
+
+llama4_status l4_gguf_open_headers(const l4_allocator *a, const char *path, l4_gguf **out, l4_listing *listing, llama4_error *error)
+{
+    *listing = (l4_listing){.files = 1};
+    return open_path(a, path, listing, out, error);
 }

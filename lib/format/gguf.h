@@ -11,6 +11,9 @@ typedef struct l4_gguf l4_gguf;
  * first. The allocator must outlive the result. */
 llama4_status l4_gguf_open(const l4_allocator *a, const char *path, l4_gguf **out, llama4_error *error);
 
+/* The same for whoever wants nothing but keys and shapes: parts other than the first may be absent, and files may end behind their lists of tensors. */
+llama4_status l4_gguf_open_headers(const l4_allocator *a, const char *path, l4_gguf **out, l4_listing *listing, llama4_error *error);
+
 /* Reads a single file that is already mapped; takes the mapping over on success and on failure. `name` is for messages. A file
  * that is part of a split model is refused. */
 llama4_status l4_gguf_open_mapping(const l4_allocator *a, l4_mapping *mapping, const char *name, l4_gguf **out, llama4_error *error);

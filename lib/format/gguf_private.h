@@ -17,6 +17,7 @@ struct l4_gguf {
     l4_gguf_keys keys; /* of the first part */
     uint32_t version;
     char *name;        /* of the file, without its folder, for messages */
+    l4_listing *listing; /* while only headers are wanted; otherwise NULL */
 };
 
 /* How much of a key's name a message shows. */

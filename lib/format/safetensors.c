@@ -122,6 +122,7 @@ static llama4_status check_entry(const entry *e, const char *file, const char *n
 typedef struct tally {
     size_t tensors, bytes; /* of their names, NULs included */
     size_t empty;          /* tensors without elements, left out of the above */
+    int cut;               /* the file ends before the data of a tensor */
 } tally;
 
 /* Walks the header. With archive NULL it only counts; otherwise it adds what was reserved. */
@@ -163,14 +164,17 @@ static llama4_status walk(l4_json *j, uint32_t file, uint64_t data_start, uint64
             t.name = kept->name;
             t.file = file;
             t.offset += data_start;
-            t.data = archive->files[file].data + t.offset;
+            int outside = t.offset + t.size > archive->files[file].size; /* only if the caller gave more room than there is */
+            t.data = outside ? NULL : archive->files[file].data + t.offset;
+            found->cut |= outside;
             *kept = t;
         }
     }
     return status ? status : l4_json_expect(j, L4_JSON_END, "what follows the header", error);
 }
 
-static llama4_status read_file(l4_archive *out, uint32_t file, const char *name, size_t *empty, llama4_error *error)
+/* With a listing the file may end anywhere behind its header. */
+static llama4_status read_file(l4_archive *out, uint32_t file, const char *name, size_t *empty, l4_listing *listing, llama4_error *error)
 {
     const l4_mapping *m = &out->files[file];
     l4_json j;
@@ -181,24 +185,27 @@ static llama4_status read_file(l4_archive *out, uint32_t file, const char *name,
     if (length > MAX_HEADER || length > left)
         return l4_fail(error, LLAMA4_ERR_FORMAT, "%s: a header of %llu bytes does not fit into the file, or is no safetensors header", name,
                        (unsigned long long)length);
+    uint64_t room = listing ? (uint64_t)1 << 62 : left - length;
     l4_json_init(&j, out->allocator, m->data + 8, (size_t)length, name);
-    llama4_status status = walk(&j, file, 8 + length, left - length, NULL, &found, error);
+    llama4_status status = walk(&j, file, 8 + length, room, NULL, &found, error);
     l4_json_clear(&j);
     if (status == LLAMA4_OK)
         status = l4_archive_reserve(out, found.tensors, found.bytes, error);
     if (status)
         return status;
     l4_json_init(&j, out->allocator, m->data + 8, (size_t)length, name);
-    status = walk(&j, file, 8 + length, left - length, out, &found, error);
+    status = walk(&j, file, 8 + length, room, out, &found, error);
     l4_json_clear(&j);
     *empty += found.empty;
+    if (listing)
+        listing->cut += (size_t)found.cut;
     return status;
 }
 
 llama4_status l4_safetensors_read(l4_archive *out, uint32_t file, const char *name, llama4_error *error)
 {
     size_t empty = 0;
-    return read_file(out, file, name, &empty, error);
+    return read_file(out, file, name, &empty, NULL, error);
 }
 
 /* ---- A directory ---- */
@@ -214,13 +221,23 @@ static llama4_status map_in(l4_archive *out, const char *directory, const char *
     return status;
 }
 
-static llama4_status add_file(l4_archive *out, const char *directory, const char *name, size_t *empty, llama4_error *error)
+static llama4_status add_file(l4_archive *out, const char *directory, const char *name, size_t *empty, l4_listing *listing, llama4_error *error)
 {
     l4_mapping mapping;
-    llama4_status status = map_in(out, directory, name, &mapping, error);
+    char *path;
+    llama4_status status = l4_path_join(out->allocator, directory, name, &path, error);
+    if (status)
+        return status;
+    if (listing && l4_file_kind(path) == L4_FILE_MISSING) {
+        listing->absent++;
+        l4_free(out->allocator, path);
+        return LLAMA4_OK;
+    }
+    status = l4_map_path(path, &mapping, error);
     if (status == LLAMA4_OK)
         status = l4_archive_add_file(out, &mapping, error);
-    return status ? status : read_file(out, (uint32_t)out->n_files - 1, name, empty, error);
+    l4_free(out->allocator, path);
+    return status ? status : read_file(out, (uint32_t)out->n_files - 1, name, empty, listing, error);
 }
 
 /* The files that an index lists, in the order of first mention. */
@@ -327,7 +344,7 @@ static llama4_status walk_index(const l4_mapping *m, const l4_archive *loaded, f
     return status;
 }
 
-static llama4_status open_index(l4_archive *out, const char *directory, llama4_error *error)
+static llama4_status open_index(l4_archive *out, const char *directory, l4_listing *listing, llama4_error *error)
 {
     file_list list = {.allocator = out->allocator};
     l4_mapping index;
@@ -338,11 +355,13 @@ static llama4_status open_index(l4_archive *out, const char *directory, llama4_e
     status = l4_alloc_zero(list.allocator, FILE_SLOTS, sizeof *list.slots, "a table of files", &list.slots, error);
     if (status == LLAMA4_OK)
         status = walk_index(&index, NULL, &list, 0, error);
+    if (listing)
+        listing->files = list.n;
     for (size_t i = 0; status == LLAMA4_OK && i < list.n; i++)
-        status = add_file(out, directory, list.names[i], &empty, error);
+        status = add_file(out, directory, list.names[i], &empty, listing, error);
     if (status == LLAMA4_OK)
         status = l4_archive_seal(out, directory, error);
-    if (status == LLAMA4_OK)
+    if (status == LLAMA4_OK && !(listing && listing->absent))
         status = walk_index(&index, out, &list, empty, error);
     file_list_clear(&list);
     l4_unmap(&index);
@@ -361,7 +380,7 @@ static int file_in(const l4_allocator *a, const char *directory, const char *nam
     return kind != L4_FILE_MISSING;
 }
 
-llama4_status l4_safetensors_open(const l4_allocator *a, const char *directory, l4_archive *out, llama4_error *error)
+static llama4_status open_directory(const l4_allocator *a, const char *directory, l4_archive *out, l4_listing *listing, llama4_error *error)
 {
     l4_archive archive = {.allocator = a};
     llama4_status status;
@@ -371,9 +390,9 @@ llama4_status l4_safetensors_open(const l4_allocator *a, const char *directory, 
     if (single < 0 || several < 0)
         return single < 0 ? single : several;
     if (several)
-        status = open_index(&archive, directory, error);
+        status = open_index(&archive, directory, listing, error);
     else if (single) {
-        status = add_file(&archive, directory, ONE_FILE, &empty, error);
+        status = add_file(&archive, directory, ONE_FILE, &empty, listing, error);
         if (status == LLAMA4_OK)
             status = l4_archive_seal(&archive, directory, error);
     } else
@@ -383,4 +402,15 @@ llama4_status l4_safetensors_open(const l4_allocator *a, const char *directory, 
     else
         *out = archive;
     return status;
+}
+
+llama4_status l4_safetensors_open(const l4_allocator *a, const char *directory, l4_archive *out, llama4_error *error)
+{
+    return open_directory(a, directory, out, NULL, error);
+}
+
+llama4_status l4_safetensors_open_headers(const l4_allocator *a, const char *directory, l4_archive *out, l4_listing *listing, llama4_error *error)
+{
+    *listing = (l4_listing){.files = 1};
+    return open_directory(a, directory, out, listing, error);
 }
