@@ -4,6 +4,6 @@
 
 #include "options.h"
 
-extern const command run_command, chat_command, info_command, tokenize_command, convert_command, quantize_command, bench_command, perplexity_command;
+extern const command run_command, chat_command, info_command, tokenize_command, convert_command, quantize_command, bench_command, perplexity_command, plan_command;
 
 #endif

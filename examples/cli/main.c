@@ -8,7 +8,7 @@
 #include "term.h"
 
 static const command *const commands[] = {&run_command, &chat_command, &info_command, &tokenize_command, &convert_command, &quantize_command,
-                                        &bench_command, &perplexity_command};
+                                        &bench_command, &perplexity_command, &plan_command};
 #define N_COMMANDS (sizeof commands / sizeof *commands)
 
 static void print_usage(FILE *to)

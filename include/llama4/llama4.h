@@ -165,8 +165,7 @@ typedef struct llama4_vocab llama4_vocab;
  * that holds one of the last two.
  * @params: (nullable): hooks are used, the rest ignored.
  * @vocab: (out) (transfer full): release with llama4_vocab_release. */
-LLAMA4_API llama4_status llama4_vocab_open(const char *path, const llama4_model_params *params, llama4_vocab **vocab,
-                                           llama4_error *error);
+LLAMA4_API llama4_status llama4_vocab_open(const char *path, const llama4_model_params *params, llama4_vocab **vocab, llama4_error *error);
 
 /** llama4_vocab_ref: one more owner. Returns: (transfer full): @vocab. */
 LLAMA4_API llama4_vocab *llama4_vocab_ref(llama4_vocab *vocab);
@@ -229,8 +228,7 @@ typedef struct llama4_detokenizer llama4_detokenizer;
 /** llama4_detokenizer_create: a detokenizer that waits for its first token.
  * @flags: LLAMA4_DETOKENIZE_ values, or 0.
  * @detokenizer: (out) (transfer full): holds a reference to @vocab. */
-LLAMA4_API llama4_status llama4_detokenizer_create(llama4_vocab *vocab, uint32_t flags, llama4_detokenizer **detokenizer,
-                                                   llama4_error *error);
+LLAMA4_API llama4_status llama4_detokenizer_create(llama4_vocab *vocab, uint32_t flags, llama4_detokenizer **detokenizer, llama4_error *error);
 
 /** llama4_detokenizer_release: the end of a detokenizer. @detokenizer: (nullable) (transfer full). */
 LLAMA4_API void llama4_detokenizer_release(llama4_detokenizer *detokenizer);
@@ -244,8 +242,7 @@ LLAMA4_API llama4_status llama4_detokenizer_push(llama4_detokenizer *detokenizer
 /** llama4_detokenizer_finish: hands out what still waits, as U+FFFD if it is incomplete, and starts afresh.
  * @text: (out) (transfer none) (array length=length): as for llama4_detokenizer_push.
  * @length: (out): bytes. */
-LLAMA4_API llama4_status llama4_detokenizer_finish(llama4_detokenizer *detokenizer, const char **text, size_t *length,
-                                                   llama4_error *error);
+LLAMA4_API llama4_status llama4_detokenizer_finish(llama4_detokenizer *detokenizer, const char **text, size_t *length, llama4_error *error);
 
 /* ---- Pictures ---------------------------------------------------------------------------------------------------- */
 
@@ -281,8 +278,7 @@ LLAMA4_API llama4_status llama4_image_params_init(llama4_image_params *params, s
  * what is transparent lies over white; grey, palettes and CMYK become RGB. A damaged file is refused as a whole.
  * @params: (nullable).
  * @image: (out) (transfer full): release with llama4_image_release. */
-LLAMA4_API llama4_status llama4_image_open(const char *path, const llama4_image_params *params, llama4_image **image,
-                                           llama4_error *error);
+LLAMA4_API llama4_status llama4_image_open(const char *path, const llama4_image_params *params, llama4_image **image, llama4_error *error);
 
 /** llama4_image_open_memory: (since 1.1): the same from the bytes of a file.
  * @data: (array length=size): no longer needed when the call returns.
@@ -388,16 +384,14 @@ typedef struct llama4_model llama4_model;
  * safetensors). Files are mapped, not copied; they must not change while the model lives.
  * @params: (nullable).
  * @model: (out) (transfer full): release with llama4_model_release. */
-LLAMA4_API llama4_status llama4_model_open(const char *path, const llama4_model_params *params, llama4_model **model,
-                                           llama4_error *error);
+LLAMA4_API llama4_status llama4_model_open(const char *path, const llama4_model_params *params, llama4_model **model, llama4_error *error);
 
 /** llama4_model_open_fd: the same from an open file descriptor of a single GGUF file, for programs that may not open
  * paths. The descriptor is not closed and may be closed once the call returns. On Windows it is one of the C runtime that
  * the library uses.
  * @params: (nullable).
  * @model: (out) (transfer full): release with llama4_model_release. */
-LLAMA4_API llama4_status llama4_model_open_fd(int32_t fd, const llama4_model_params *params, llama4_model **model,
-                                              llama4_error *error);
+LLAMA4_API llama4_status llama4_model_open_fd(int32_t fd, const llama4_model_params *params, llama4_model **model, llama4_error *error);
 
 /** llama4_model_open_memory: the same from the bytes of a single GGUF file.
  * @data: (array length=size): not copied: must live, unchanged, until the last reference to the model is gone.
@@ -494,8 +488,7 @@ typedef struct llama4_tensor_info {
 
 /** llama4_model_get_tensor: one tensor, by its @index from 0 to llama4_model_info.tensors - 1.
  * @info: (out): struct_size set by the caller. */
-LLAMA4_API llama4_status llama4_model_get_tensor(const llama4_model *model, int32_t index, llama4_tensor_info *info,
-                                                 llama4_error *error);
+LLAMA4_API llama4_status llama4_model_get_tensor(const llama4_model *model, int32_t index, llama4_tensor_info *info, llama4_error *error);
 
 /* ---- Memory --------------------------------------------------------------------------------------------------------- */
 
@@ -533,6 +526,76 @@ LLAMA4_API llama4_status llama4_model_save_experts(llama4_model *model, const ch
  * as there are free slots for, in the background, and returns at once. Never changes results. For a model of
  * another shape, or a file that is none: LLAMA4_ERR_FORMAT; a model that does not stream gives LLAMA4_ERR_STATE. */
 LLAMA4_API llama4_status llama4_model_load_experts(llama4_model *model, const char *path, llama4_error *error);
+
+/* ---- Plans: will it fit, and how fast will it be ------------------------------------------------------------------ */
+
+/** llama4_plan_params: (since 1.1): what to plan for. */
+typedef struct llama4_plan_params {
+    uint32_t struct_size;         /* sizeof(llama4_plan_params) */
+    uint32_t flags;               /* LLAMA4_PLAN_ values, or 0 */
+    llama4_allocate_fn allocate;  /* (nullable) both or neither */
+    llama4_release_fn release;    /* (nullable) */
+    void *allocator_user;
+    const char *shape;            /* (nullable) in place of a file: "scout", "maverick" or "behemoth" */
+    const char *type;             /* (nullable) as for llama4_convert, of tensors that no file at hand tells of. NULL: "q4_0" for shapes */
+    int64_t memory_bytes;         /* as in llama4_model_params */
+    int64_t context_length;       /* positions of one sequence; 0: 8192, or fewer if the model was made for fewer */
+    int32_t batch_size;           /* tokens of the prompt that prefill_rate is about, 1 .. 8192; 0: 512 */
+    int32_t threads;              /* 0: one per processor */
+    int32_t kv_type;              /* LLAMA4_KV_ value */
+    int32_t reserved;             /* 0 */
+    double memory_rate;           /* as in llama4_plan_result, from an earlier measurement; 0: unknown */
+    double compute_rate;          /* likewise */
+    double disk_rate;             /* likewise */
+} llama4_plan_params;
+
+/** LLAMA4_PLAN_: (flags): of llama4_plan_params. */
+#define LLAMA4_PLAN_MEASURE 1u /* find out the rates that are 0, in less than 2 seconds, with 300 MB of memory */
+
+/** llama4_plan_params_init: (since 1.1): fills the defaults. @params: (out). */
+LLAMA4_API llama4_status llama4_plan_params_init(llama4_plan_params *params, size_t size);
+
+/** llama4_plan_result: (since 1.1): what a model needs. The caller sets struct_size. Rates are 0 where they are unknown. */
+typedef struct llama4_plan_result {
+    uint32_t struct_size;         /* sizeof(llama4_plan_result) */
+    int32_t fits;                 /* LLAMA4_FITS_ value */
+    int32_t guessed_shape;        /* 1: a shape of which only totals were announced */
+    int32_t missing_files;        /* absent, or cut off behind their headers */
+    int64_t memory_bytes;         /* that the model may use */
+    int64_t least_bytes;          /* with fewer it cannot run */
+    int64_t whole_bytes;          /* with as many all weights stay in memory */
+    int64_t weight_bytes;         /* of the text model's tensors, as stored */
+    int64_t estimated_bytes;      /* of those, not known from headers: shapes follow from the others, types probably */
+    int64_t resident_bytes;       /* of weights that are always in memory */
+    int64_t pool_bytes;           /* for routed experts: what the rest leaves, or all of them; 0 if it does not fit */
+    int64_t kv_bytes;             /* of keys and values when the sequence is full */
+    int64_t scratch_bytes;        /* of intermediate results, vocabulary and tables */
+    int64_t expert_bytes;         /* of the largest routed expert */
+    int64_t experts;              /* routed experts, of all layers together */
+    int64_t cached_experts;       /* of those, how many the pool holds */
+    int64_t context_length;       /* positions */
+    int64_t parameters;           /* of the text model */
+    int64_t active_parameters;    /* used for one token */
+    double memory_rate;           /* bytes of weights per second that one token's products get through */
+    double compute_rate;          /* operations per second of a prompt's products; a multiplication and an addition are two */
+    double disk_rate;             /* bytes per second read from the file past the system's cache */
+    double decode_rate;           /* tokens per second one by one, in the beginning of a sequence */
+    double full_decode_rate;      /* the same at its end */
+    double prefill_rate;          /* tokens per second of a prompt */
+    char name[96];                /* as the file gives it, or "" */
+    char type[32];                /* the type that most weight bytes have */
+} llama4_plan_result;
+
+/** LLAMA4_FITS_: (values): whether a model runs in the memory of a llama4_plan_result (since 1.1). */
+#define LLAMA4_FITS_NOT 0      /* it needs least_bytes */
+#define LLAMA4_FITS_STREAMED 1 /* routed experts that the pool does not hold are read when a token needs them */
+#define LLAMA4_FITS_WHOLE 2    /* all weights stay in memory */
+
+/** llama4_plan: (since 1.1): what a model needs and how it will run on this machine, from the headers of its files alone: the
+ * first part of a split model will do, or config.json and the index of a Hugging Face directory. Takes milliseconds.
+ * @path: (nullable): a GGUF file or a directory; NULL: llama4_plan_params.shape. @params: (nullable).
+ * @result: (out): struct_size set by the caller. */
+LLAMA4_API llama4_status llama4_plan(const char *path, const llama4_plan_params *params, llama4_plan_result *result, llama4_error *error);
 
 /* ---- Contexts: the state of running sequences -------------------------------------------------------------------- */
 
@@ -594,8 +657,7 @@ LLAMA4_API llama4_status llama4_context_decode(llama4_context *context, const ll
  * @item: index in that batch; it must have asked for logits.
  * @logits: (out) (transfer none) (array length=count): float32, one per id; valid until the next call that changes @context.
  * @count: (out) (nullable): llama4_model_info.vocab_size. */
-LLAMA4_API llama4_status llama4_context_logits(const llama4_context *context, size_t item, const float **logits,
-                                               size_t *count, llama4_error *error);
+LLAMA4_API llama4_status llama4_context_logits(const llama4_context *context, size_t item, const float **logits, size_t *count, llama4_error *error);
 
 /** llama4_context_cancel: makes the decode that runs in another thread (or else the next one) return
  * LLAMA4_ERR_CANCELLED soon. May be called from any thread, and from a signal handler. */
@@ -606,8 +668,7 @@ LLAMA4_API int64_t llama4_context_sequence_length(const llama4_context *context,
 
 /** llama4_context_truncate: shortens a sequence to its first @length positions; 0 empties it. Layers with rotary positions
  * keep the current chunk only, so lengths before its start, other than 0, give LLAMA4_ERR_STATE. */
-LLAMA4_API llama4_status llama4_context_truncate(llama4_context *context, int32_t sequence, int64_t length,
-                                                 llama4_error *error);
+LLAMA4_API llama4_status llama4_context_truncate(llama4_context *context, int32_t sequence, int64_t length, llama4_error *error);
 
 /** llama4_context_fork: makes sequence @to a copy of @from, sharing memory until they differ: a cheap way to reuse a
  * common prompt. What @to held is dropped. */
@@ -627,8 +688,7 @@ typedef struct llama4_context_info {
 } llama4_context_info;
 
 /** llama4_context_get_info: what a context uses now. @info: (out): struct_size set by the caller. */
-LLAMA4_API llama4_status llama4_context_get_info(const llama4_context *context, llama4_context_info *info,
-                                                 llama4_error *error);
+LLAMA4_API llama4_status llama4_context_get_info(const llama4_context *context, llama4_context_info *info, llama4_error *error);
 
 /** llama4_context_get_expert_counts: (since 1.1): how a context's tokens were routed: of those computed so far, how many went to
  * each routed expert of a layer.
@@ -663,15 +723,13 @@ typedef struct llama4_image_info {
 /** llama4_image_get_info: (since 1.1): a picture's size and tiles.
  * @model: (nullable): whose tiles; NULL: Meta's, of 336 x 336 pixels and 144 embeddings.
  * @info: (out): struct_size set by the caller. */
-LLAMA4_API llama4_status llama4_image_get_info(const llama4_image *image, const llama4_model *model, llama4_image_info *info,
-                                               llama4_error *error);
+LLAMA4_API llama4_status llama4_image_get_info(const llama4_image *image, const llama4_model *model, llama4_image_info *info, llama4_error *error);
 
 /** llama4_image_encode: (since 1.1): computes a picture's embeddings with the threads of @context, whose sequences stay as they
  * are. Each tile is a few seconds' work for a large model; llama4_context_params.progress and llama4_context_cancel
  * work here too. The result can be used any number of times, with any context of the model.
  * @embeddings: (out) (transfer full): release with llama4_embeddings_release. */
-LLAMA4_API llama4_status llama4_image_encode(llama4_context *context, const llama4_image *image,
-                                             llama4_embeddings **embeddings, llama4_error *error);
+LLAMA4_API llama4_status llama4_image_encode(llama4_context *context, const llama4_image *image, llama4_embeddings **embeddings, llama4_error *error);
 
 /** llama4_embeddings_create: (since 1.1): embeddings that the program has from elsewhere, copied.
  * @model: gives its allocator, and is held until the embeddings are released.
@@ -691,14 +749,12 @@ LLAMA4_API void llama4_embeddings_release(llama4_embeddings *embeddings);
 
 /** llama4_embeddings_get_info: (since 1.1): as for a picture; width and height are 0.
  * @info: (out): struct_size set by the caller. */
-LLAMA4_API llama4_status llama4_embeddings_get_info(const llama4_embeddings *embeddings, llama4_image_info *info,
-                                                    llama4_error *error);
+LLAMA4_API llama4_status llama4_embeddings_get_info(const llama4_embeddings *embeddings, llama4_image_info *info, llama4_error *error);
 
 /** llama4_embeddings_data: (since 1.1): the numbers, in the order of llama4_embeddings_create.
  * @numbers: (out) (transfer none) (array length=count): float32, valid as long as @embeddings.
  * @count: (out): numbers. */
-LLAMA4_API llama4_status llama4_embeddings_data(const llama4_embeddings *embeddings, const float **numbers, size_t *count,
-                                                llama4_error *error);
+LLAMA4_API llama4_status llama4_embeddings_data(const llama4_embeddings *embeddings, const float **numbers, size_t *count, llama4_error *error);
 
 /* ---- Samplers: logits to the next token --------------------------------------------------------------------------- */
 
@@ -710,8 +766,7 @@ typedef struct llama4_sampler llama4_sampler;
 /** llama4_sampler_create: an empty chain.
  * @model: gives its allocator, and is held until the sampler is released.
  * @sampler: (out) (transfer full). */
-LLAMA4_API llama4_status llama4_sampler_create(llama4_model *model, uint64_t seed, llama4_sampler **sampler,
-                                               llama4_error *error);
+LLAMA4_API llama4_status llama4_sampler_create(llama4_model *model, uint64_t seed, llama4_sampler **sampler, llama4_error *error);
 
 /** llama4_sampler_release: the end of a sampler. @sampler: (nullable) (transfer full). */
 LLAMA4_API void llama4_sampler_release(llama4_sampler *sampler);
@@ -738,8 +793,7 @@ LLAMA4_API llama4_status llama4_sampler_reset(llama4_sampler *sampler, uint64_t 
 /** llama4_sampler_sample: draws a token.
  * @logits: (array length=n): not changed. NaN counts as impossible; if nothing is possible: LLAMA4_ERR_ARGUMENT.
  * @token: (out): 0 .. n - 1. */
-LLAMA4_API llama4_status llama4_sampler_sample(llama4_sampler *sampler, const float *logits, size_t n, int32_t *token,
-                                               llama4_error *error);
+LLAMA4_API llama4_status llama4_sampler_sample(llama4_sampler *sampler, const float *logits, size_t n, int32_t *token, llama4_error *error);
 
 /* ---- Generating text ----------------------------------------------------------------------------------------------- */
 
@@ -833,8 +887,7 @@ LLAMA4_API llama4_status llama4_convert_params_init(llama4_convert_params *param
 /** llama4_convert: writes the text part of a model (anything that llama4_model_open accepts) as one GGUF v3 file. A file
  * that is there already is replaced only when the new one is complete; on failure nothing is left behind.
  * @params: (nullable). */
-LLAMA4_API llama4_status llama4_convert(const char *in_path, const char *out_path, const llama4_convert_params *params,
-                                        llama4_error *error);
+LLAMA4_API llama4_status llama4_convert(const char *in_path, const char *out_path, const llama4_convert_params *params, llama4_error *error);
 
 #ifdef __cplusplus
 }

@@ -31,12 +31,17 @@ typedef struct l4_config {
     float temperature_scale;            /* 0: off */
     uint32_t temperature_length;
     uint64_t context_length;
+    int32_t stored_type;                /* HF: LLAMA4_TYPE_ value that most tensors should have; -1: not said */
     char name[96];
     l4_layer_config layer[L4_MAX_LAYERS];
 } l4_config;
 
 llama4_status l4_config_from_gguf(const l4_gguf *g, const l4_log *log, l4_config *out, llama4_error *error);
 llama4_status l4_config_from_json(const l4_allocator *a, const void *data, size_t size, const char *name, l4_config *out, llama4_error *error);
+
+/* A model of the family by name: "scout", "maverick" or "behemoth" (case-insensitive). Returns 1; 2 if most of its numbers are only guessed from
+ * published totals; 0 for other names. */
+int l4_config_from_shape(const char *shape, l4_config *out);
 
 /* Range checks common to both, and the derived fields. */
 llama4_status l4_config_check(l4_config *c, const char *name, llama4_error *error);

@@ -115,6 +115,7 @@ llama4_status l4_config_from_gguf(const l4_gguf *g, const l4_log *log, l4_config
     if (length != 6 || memcmp(text, "llama4", 6))
         return l4_fail(error, LLAMA4_ERR_UNSUPPORTED, "the file's architecture is \"%.*s\", not \"llama4\"", (int)(length < 64 ? length : 64), text);
     out->moe_step = 1;
+    out->stored_type = -1;
     status = shape(g, out, error);
     if (status == LLAMA4_OK)
         status = attention(g, out, error);

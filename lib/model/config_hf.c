@@ -147,6 +147,22 @@ static llama4_status rope(reader *r, llama4_error *error)
     }
 }
 
+/* Other names than these three, and null, are passed over: the files' own headers count where they are there. */
+static llama4_status stored_type(reader *r, llama4_error *error)
+{
+    static const struct {
+        const char *name;
+        int32_t type;
+    } types[] = {{"bfloat16", LLAMA4_TYPE_BF16}, {"float16", LLAMA4_TYPE_F16}, {"float32", LLAMA4_TYPE_F32}};
+    llama4_status status = l4_json_next(&r->json, error);
+    if (status || r->json.event == L4_JSON_OBJECT || r->json.event == L4_JSON_ARRAY)
+        return status ? status : l4_json_skip(&r->json, error);
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (r->json.event == L4_JSON_STRING && l4_json_is(&r->json, types[i].name))
+            r->c->stored_type = types[i].type;
+    return LLAMA4_OK;
+}
+
 /* Keys whose values are plain numbers. */
 static llama4_status number_key(reader *r, llama4_error *error)
 {
@@ -202,6 +218,8 @@ static llama4_status other_key(reader *r, llama4_error *error)
         c->tied = (uint8_t)yes;
         return status;
     }
+    if (l4_json_is(&r->json, "dtype") || l4_json_is(&r->json, "torch_dtype"))
+        return stored_type(r, error);
     if (l4_json_is(&r->json, "attn_temperature_tuning"))
         return flag(r, "attn_temperature_tuning", &r->tuning, error);
     if (l4_json_is(&r->json, "attn_scale"))
@@ -310,6 +328,7 @@ llama4_status l4_config_from_json(const l4_allocator *a, const void *data, size_
     memset(out, 0, sizeof *out);
     /* Defaults of the reference's configuration class, for keys that may be left out. */
     out->kv_heads = 8;
+    out->stored_type = -1;
     out->expert_ff = 8192;
     out->dense_ff = 16384;
     out->experts = 16;

@@ -86,6 +86,20 @@ llama4_status l4_kv_init(l4_kv *kv, const l4_allocator *a, const l4_config *c, s
     return status;
 }
 
+void l4_kv_measure(const l4_config *c, int slot, uint64_t positions, uint64_t *global, uint64_t *local)
+{
+    const uint64_t layer_bytes = l4_attention_layer_bytes(c->kv_heads, c->head_dim, slot);
+    uint64_t bytes[2] = {0, 0};
+    for (uint32_t i = 0; i < c->layers; i++)
+        bytes[c->layer[i].local ? LOCAL : GLOBAL] += layer_bytes;
+    for (int kind = GLOBAL; kind <= LOCAL; kind++) {
+        uint64_t held = kind == LOCAL && positions > c->chunk ? c->chunk : positions;
+        bytes[kind] = bytes[kind] ? (held + BLOCK - 1) / BLOCK * (HEADER + bytes[kind]) : 0;
+    }
+    *global = bytes[GLOBAL];
+    *local = bytes[LOCAL];
+}
+
 void l4_kv_clear(l4_kv *kv)
 {
     for (size_t i = 0; i < kv->n_sequences; i++) {

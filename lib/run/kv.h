@@ -43,6 +43,9 @@ typedef struct l4_kv {
 llama4_status l4_kv_init(l4_kv *kv, const l4_allocator *a, const l4_config *c, size_t n_sequences, int slot, llama4_error *error);
 void l4_kv_clear(l4_kv *kv);
 
+/* Bytes that one sequence of so many positions holds: of all global layers, of all local ones. */
+void l4_kv_measure(const l4_config *c, int slot, uint64_t positions, uint64_t *global, uint64_t *local);
+
 /* Makes room for `tokens` more positions of one chunk behind position `first`; nobody else shares the pages then. Keeps what is needed to go back. */
 llama4_status l4_kv_reserve(l4_kv *kv, l4_sequence *s, uint64_t first, size_t tokens, llama4_error *error);
 

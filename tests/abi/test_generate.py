@@ -93,7 +93,7 @@ REFUSALS = [
     (" * @items: (array length=n_items stride=stride)", " * @items: (array length=n_items)", r"@items: arrays of structs are passed with a stride", None),
     ("(array length=n_items stride=stride)", "(array length=error stride=stride)", r"length=error is no whole number", None),
     (" * @logits: (out) (transfer none) (array length=count)", " * @logits: (out) (transfer none)", r"hands out memory: say \(array", None),
-    ("llama4_model **model,\n", "llama4_model ***model,\n", r"pointer to a pointer to a pointer", None),
+    ("llama4_model **model, llama4_error", "llama4_model ***model, llama4_error", r"pointer to a pointer to a pointer", None),
     ("LLAMA4_API uint32_t llama4_version(void);", "LLAMA4_API const llama4_error *llama4_version(void);", r"unknown type|as a result fixes its size", 0),
     ("LLAMA4_API llama4_model *llama4_context_get_model(", "LLAMA4_API llama4_error *llama4_context_get_model(", r"as a result fixes its size", 0),
     ("LLAMA4_API llama4_status llama4_model_params_init(llama4_model_params *params, size_t size)",

@@ -50,6 +50,7 @@ TEST(filled)
     REQUIRE(c != NULL);
     FILLED(llama4_model_info, llama4_model_get_info(m, p, &error));
     FILLED(llama4_tensor_info, llama4_model_get_tensor(m, 0, p, &error));
+    FILLED(llama4_plan_result, llama4_plan(TINY, NULL, p, &error));
     FILLED(llama4_context_info, llama4_context_get_info(c, p, &error));
     FILLED(llama4_generate_result, generate(c, p));
     llama4_image *image = NULL;
@@ -108,6 +109,7 @@ TEST(init)
     INIT(llama4_context_params, llama4_context_params_init);
     INIT(llama4_convert_params, llama4_convert_params_init);
     INIT(llama4_image_params, llama4_image_params_init);
+    INIT(llama4_plan_params, llama4_plan_params_init);
 }
 
 typedef struct wide_item {

@@ -312,6 +312,12 @@ static llama4_status try_message(llama4_message *m)
                                 &error);
 }
 
+static llama4_status try_plan(const llama4_plan_params *p)
+{
+    llama4_plan_result result = {.struct_size = sizeof result};
+    return llama4_plan(SCOUT, p, &result, &error);
+}
+
 static llama4_status try_image(const llama4_image_params *p)
 {
     static const unsigned char pixels[12];
@@ -368,6 +374,7 @@ TEST(struct_sizes)
     SIZES(llama4_message, offsetof(llama4_message, parts), try_message(p));
     SIZES(llama4_tool_call, sizeof(llama4_tool_call), try_call(p));
     SIZES(llama4_image_params, sizeof(llama4_image_params), try_image(p));
+    SIZES(llama4_plan_params, sizeof(llama4_plan_params), try_plan(p));
     SIZES(llama4_part, sizeof(llama4_part), try_part(p));
     llama4_context_release(the_context);
     llama4_model_release(the_model);
@@ -406,6 +413,7 @@ TEST(filled_structs)
     FILLED(llama4_model_info, llama4_model_get_info(the_model, p, &error));
     FILLED(llama4_tensor_info, llama4_model_get_tensor(the_model, 0, p, &error));
     FILLED(llama4_context_info, llama4_context_get_info(the_context, p, &error));
+    FILLED(llama4_plan_result, llama4_plan(SCOUT, NULL, p, &error));
     FILLED(llama4_generate_result, try_generate(NULL, p));
     llama4_context_release(the_context);
     llama4_model_release(the_model);

@@ -79,7 +79,7 @@ def usage():
     Run().mistake("Usage: llama4 COMMAND")
     listed = Run("--help").quiet().out
     equal(Run("help").quiet().out, listed, "llama4 help")
-    for command in ("run", "chat", "info", "tokenize", "convert", "quantize", "bench", "perplexity"):
+    for command in ("run", "chat", "info", "tokenize", "convert", "quantize", "bench", "perplexity", "plan"):
         check(f"\n  {command} " in listed, f"--help does not list {command}")
         text = Run(command, "--help").quiet().out
         check(text.startswith(f"Usage: llama4 {command} "), f"{command} --help begins with {text[:40]!r}")
@@ -99,7 +99,7 @@ def version():
 
 @test
 def bad_options():
-    for command in ("run", "chat", "info", "tokenize", "convert", "quantize", "bench", "perplexity"):
+    for command in ("run", "chat", "info", "tokenize", "convert", "quantize", "bench", "perplexity", "plan"):
         Run(command).mistake("missing argument")
         Run(command, "a", "--frobnicate").mistake("--frobnicate", f"llama4 {command} --help")
         Run(command, "a", "-Z").mistake("-Z")

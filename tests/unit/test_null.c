@@ -101,6 +101,8 @@ TEST(pictures)
     llama4_model *seeing = open_model(VISION, NULL);
     llama4_context *c = seeing ? open_context(seeing, 1, 0) : NULL;
     REQUIRE(c && !llama4_image_create(pixels, 48, 4, 4, 0, 3, NULL, &image, NULL) && !llama4_embeddings_create(seeing, numbers, 96, 1, 1, &embeddings, NULL));
+    CHECK_STATUS0(llama4_plan_params_init(NULL, 1000), LLAMA4_ERR_ARGUMENT);
+    CHECK_STATUS0(llama4_plan_params_init((llama4_plan_params *)(void *)pixels, 3), LLAMA4_ERR_ARGUMENT);
     CHECK_STATUS0(llama4_image_params_init(NULL, 1000), LLAMA4_ERR_ARGUMENT);
     CHECK_STATUS0(llama4_image_params_init((llama4_image_params *)(void *)pixels, 3), LLAMA4_ERR_ARGUMENT);
     REFUSES(llama4_image_open(NULL, NULL, &i, e));

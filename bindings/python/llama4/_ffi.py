@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # SHA-256 of the files that this module was made from
 HEADER_SHA256 = {
-    "llama4.h": "4542073fd1e44021344d552dce80b19aef0a3ceb850bc3347d5aa27194f7b3cf",
+    "llama4.h": "c7a667951fbf94b9961306b221786d9a511425e0a92003fead030d0476ef38fd",
     "version.h": "20632a2b0e3cc2640ec61045f9e9cf08ba740a0356f718ea1a852c7c98cb0b37",
 }
 
@@ -102,6 +102,14 @@ LLAMA4_TYPE_F16 = 1
 LLAMA4_TYPE_Q4_0 = 2
 LLAMA4_TYPE_Q8_0 = 8
 LLAMA4_TYPE_BF16 = 30
+
+# LLAMA4_PLAN_: of llama4_plan_params.
+LLAMA4_PLAN_MEASURE = 1  # find out the rates that are 0, in less than 2 seconds, with 300 MB of memory
+
+# LLAMA4_FITS_: whether a model runs in the memory of a llama4_plan_result (since 1.1).
+LLAMA4_FITS_NOT = 0  # it needs least_bytes
+LLAMA4_FITS_STREAMED = 1  # routed experts that the pool does not hold are read when a token needs them
+LLAMA4_FITS_WHOLE = 2  # all weights stay in memory
 
 # LLAMA4_KV_: number types of keys and values, for llama4_context_params.
 LLAMA4_KV_DEFAULT = 0  # F16
@@ -634,6 +642,155 @@ class llama4_memory_info(Structure):
     ]
 
 
+class llama4_plan_params(Structure):
+    """What to plan for.
+
+    struct_size: sizeof(llama4_plan_params)
+    flags: LLAMA4_PLAN_ values, or 0
+    allocate: (nullable) both or neither
+    release: (nullable)
+    allocator_user: (nullable)
+    shape: (nullable) in place of a file: "scout", "maverick" or "behemoth"
+    type: (nullable) as for llama4_convert, of tensors that no file at hand tells of. NULL: "q4_0" for shapes
+    memory_bytes: as in llama4_model_params
+    context_length: positions of one sequence; 0: 8192, or fewer if the model was made for fewer
+    batch_size: tokens of the prompt that prefill_rate is about, 1 .. 8192; 0: 512
+    threads: 0: one per processor
+    kv_type: LLAMA4_KV_ value
+    reserved: 0
+    memory_rate: as in llama4_plan_result, from an earlier measurement; 0: unknown
+    compute_rate: likewise
+    disk_rate: likewise
+    """
+
+    struct_size: int
+    flags: int
+    allocate: Any
+    release: Any
+    allocator_user: Optional[int]
+    shape: Optional[builtins.bytes]
+    type: Optional[builtins.bytes]
+    memory_bytes: int
+    context_length: int
+    batch_size: int
+    threads: int
+    kv_type: int
+    reserved: int
+    memory_rate: float
+    compute_rate: float
+    disk_rate: float
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("flags", c_uint32),
+        ("allocate", llama4_allocate_fn),
+        ("release", llama4_release_fn),
+        ("allocator_user", c_void_p),
+        ("shape", c_char_p),
+        ("type", c_char_p),
+        ("memory_bytes", c_int64),
+        ("context_length", c_int64),
+        ("batch_size", c_int32),
+        ("threads", c_int32),
+        ("kv_type", c_int32),
+        ("reserved", c_int32),
+        ("memory_rate", c_double),
+        ("compute_rate", c_double),
+        ("disk_rate", c_double),
+    ]
+
+
+class llama4_plan_result(Structure):
+    """What a model needs. The caller sets struct_size. Rates are 0 where they are unknown.
+
+    struct_size: sizeof(llama4_plan_result)
+    fits: LLAMA4_FITS_ value
+    guessed_shape: 1: a shape of which only totals were announced
+    missing_files: absent, or cut off behind their headers
+    memory_bytes: that the model may use
+    least_bytes: with fewer it cannot run
+    whole_bytes: with as many all weights stay in memory
+    weight_bytes: of the text model's tensors, as stored
+    estimated_bytes: of those, not known from headers: shapes follow from the others, types probably
+    resident_bytes: of weights that are always in memory
+    pool_bytes: for routed experts: what the rest leaves, or all of them; 0 if it does not fit
+    kv_bytes: of keys and values when the sequence is full
+    scratch_bytes: of intermediate results, vocabulary and tables
+    expert_bytes: of the largest routed expert
+    experts: routed experts, of all layers together
+    cached_experts: of those, how many the pool holds
+    context_length: positions
+    parameters: of the text model
+    active_parameters: used for one token
+    memory_rate: bytes of weights per second that one token's products get through
+    compute_rate: operations per second of a prompt's products; a multiplication and an addition are two
+    disk_rate: bytes per second read from the file past the system's cache
+    decode_rate: tokens per second one by one, in the beginning of a sequence
+    full_decode_rate: the same at its end
+    prefill_rate: tokens per second of a prompt
+    name: as the file gives it, or ""
+    type: the type that most weight bytes have
+    """
+
+    struct_size: int
+    fits: int
+    guessed_shape: int
+    missing_files: int
+    memory_bytes: int
+    least_bytes: int
+    whole_bytes: int
+    weight_bytes: int
+    estimated_bytes: int
+    resident_bytes: int
+    pool_bytes: int
+    kv_bytes: int
+    scratch_bytes: int
+    expert_bytes: int
+    experts: int
+    cached_experts: int
+    context_length: int
+    parameters: int
+    active_parameters: int
+    memory_rate: float
+    compute_rate: float
+    disk_rate: float
+    decode_rate: float
+    full_decode_rate: float
+    prefill_rate: float
+    name: builtins.bytes
+    type: builtins.bytes
+
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("fits", c_int32),
+        ("guessed_shape", c_int32),
+        ("missing_files", c_int32),
+        ("memory_bytes", c_int64),
+        ("least_bytes", c_int64),
+        ("whole_bytes", c_int64),
+        ("weight_bytes", c_int64),
+        ("estimated_bytes", c_int64),
+        ("resident_bytes", c_int64),
+        ("pool_bytes", c_int64),
+        ("kv_bytes", c_int64),
+        ("scratch_bytes", c_int64),
+        ("expert_bytes", c_int64),
+        ("experts", c_int64),
+        ("cached_experts", c_int64),
+        ("context_length", c_int64),
+        ("parameters", c_int64),
+        ("active_parameters", c_int64),
+        ("memory_rate", c_double),
+        ("compute_rate", c_double),
+        ("disk_rate", c_double),
+        ("decode_rate", c_double),
+        ("full_decode_rate", c_double),
+        ("prefill_rate", c_double),
+        ("name", c_char * 96),
+        ("type", c_char * 32),
+    ]
+
+
 class llama4_context_params(Structure):
     """How long, how wide and with how many threads a context works.
 
@@ -915,6 +1072,8 @@ class Library(ctypes.CDLL):
     llama4_model_get_memory: Callable[..., int]
     llama4_model_save_experts: Callable[..., int]
     llama4_model_load_experts: Callable[..., int]
+    llama4_plan_params_init: Callable[..., int]
+    llama4_plan: Callable[..., int]
     llama4_context_params_init: Callable[..., int]
     llama4_context_create: Callable[..., int]
     llama4_context_release: Callable[..., None]
@@ -1381,6 +1540,35 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any], str]] = {
         Starts to read the experts that were in memory at llama4_model_save_experts, as many as there are free
         slots for, in the background, and returns at once. Never changes results. For a model of another
         shape, or a file that is none: LLAMA4_ERR_FORMAT; a model that does not stream gives LLAMA4_ERR_STATE.
+
+        Since 1.1.
+        """
+    ),
+    "llama4_plan_params_init": (
+        c_int32,
+        [POINTER(llama4_plan_params), c_size_t],
+        """llama4_status llama4_plan_params_init(llama4_plan_params *params, size_t size)
+
+        Fills the defaults.
+
+        params: (out)
+
+        Since 1.1.
+        """
+    ),
+    "llama4_plan": (
+        c_int32,
+        [c_char_p, POINTER(llama4_plan_params), POINTER(llama4_plan_result), POINTER(llama4_error)],
+        """llama4_status llama4_plan(const char *path, const llama4_plan_params *params, llama4_plan_result *result,
+            llama4_error *error)
+
+        What a model needs and how it will run on this machine, from the headers of its files alone: the first
+        part of a split model will do, or config.json and the index of a Hugging Face directory. Takes
+        milliseconds.
+
+        path: (nullable) a GGUF file or a directory; NULL: llama4_plan_params.shape.
+        params: (nullable)
+        result: (out) struct_size set by the caller.
 
         Since 1.1.
         """
