@@ -6,15 +6,16 @@
 #include "commands.h"
 #include "machine.h"
 #include "session.h"
+#include "streaming.h"
 
 #define MAX_TESTS 16 /* of a kind */
 #define PREFIX 1     /* the sequence that grows from depth to depth; sequence 0 is what is measured */
 
 typedef struct arguments {
     settings set;
-    const char *prompts, *depths, *cpu, *kv;
+    const char *prompts, *depths, *cpu, *kv, *file;
     int64_t tokens, repeat, buffer, batch;
-    int json;
+    int json, routing;
 } arguments;
 
 /* One measurement: `tokens` read at once from an empty sequence, or one by one behind `depth` others. */
@@ -22,6 +23,7 @@ typedef struct test {
     int decode;
     int64_t tokens, depth;
     double *rates; /* [repeat] tokens per second, ascending */
+    stream_use use;
 } test;
 
 /* What one token costs, by the shapes of the file's tensors. */
@@ -40,7 +42,11 @@ typedef struct bench {
     size_t n_tests;
     llama4_batch_item *items;
     uint64_t random;
+    id_list text; /* what is read in place of random tokens, over and over */
+    size_t next;
+    uint64_t *routing; /* or NULL */
     double bandwidth, peak; /* measured; 0: unknown */
+    llama4_memory_info memory; /* at the end */
 } bench;
 
 /* ---- What a token costs ---- */
@@ -103,14 +109,21 @@ static double kv_bytes(const bench *b, double position)
 
 /* ---- Measuring ---- */
 
-/* Appends n tokens, drawn anew each time so that they meet all experts, to a sequence. */
+/* The text's next token, or one drawn anew each time, so that they meet all experts. */
+static int32_t next_token(bench *b)
+{
+    if (b->text.count)
+        return b->text.ids[b->next++ % b->text.count];
+    b->random = b->random * 6364136223846793005u + 1442695040888963407u;
+    return (int32_t)((b->random >> 33) % (uint64_t)b->info.vocab_size);
+}
+
+/* Appends n tokens to a sequence. */
 static int decode(bench *b, int sequence, int64_t n)
 {
     llama4_error error = LLAMA4_ERROR_INIT;
     for (int64_t i = 0; i < n; i++) {
-        b->random = b->random * 6364136223846793005u + 1442695040888963407u;
-        int32_t token = (int32_t)((b->random >> 33) % (uint64_t)b->info.vocab_size);
-        b->items[i] = (llama4_batch_item){.token = token, .sequence = sequence, .position = -1, .logits = i + 1 == n};
+        b->items[i] = (llama4_batch_item){.token = next_token(b), .sequence = sequence, .position = -1, .logits = i + 1 == n};
     }
     if (llama4_context_decode(b->session.context, b->items, (size_t)n, sizeof *b->items, &error))
         return fail(&error);
@@ -130,7 +143,7 @@ static int grow_prefix(bench *b, int64_t depth)
     return depth > have ? decode(b, PREFIX, depth - have) : 0;
 }
 
-static int run_once(bench *b, const test *t, double *rate)
+static int run_once(bench *b, test *t, double *rate)
 {
     llama4_error error = LLAMA4_ERROR_INIT;
     int status = 0;
@@ -140,6 +153,7 @@ static int run_once(bench *b, const test *t, double *rate)
     } else {
         status = empty(b, 0);
     }
+    const llama4_memory_info before = stream_state(b->session.model);
     double started = now();
     if (status == 0 && !t->decode)
         status = decode(b, 0, t->tokens);
@@ -147,6 +161,8 @@ static int run_once(bench *b, const test *t, double *rate)
         status = decode(b, 0, 1);
     double seconds = now() - started;
     *rate = seconds > 0 ? (double)t->tokens / seconds : 0;
+    b->memory = stream_state(b->session.model);
+    stream_add(&t->use, &before, &b->memory, seconds);
     return status;
 }
 
@@ -237,6 +253,19 @@ static void print_machine(const bench *b, const char *name)
         out_print(", n/a int8 operations/s\n");
 }
 
+static void print_streaming(const bench *b)
+{
+    out_print("\n%-8s %6s %6s  %12s  %12s  %12s  %14s\n", "experts", "tokens", "depth", "in memory", "read a token", "read", "waited");
+    for (size_t k = 0; k < b->n_tests; k++) {
+        const test *t = &b->tests[k];
+        out_print("%-8s %6lld %6lld  %10.1f %%  %9.1f MB  %7.2f GB/s", t->decode ? "decode" : "prefill", (long long)t->tokens, (long long)t->depth,
+                  100 * stream_hit_share(&t->use), (double)t->use.bytes / (double)(t->tokens * b->arguments->repeat) / 1e6,
+                  stream_rate(&t->use) / 1e9);
+        print_share(stream_waited(&t->use));
+        out_print("\n");
+    }
+}
+
 static void print_table(const bench *b, const char *name)
 {
     const llama4_model_info *i = &b->info;
@@ -250,6 +279,8 @@ static void print_table(const bench *b, const char *name)
     out_print("a token  %.1f MB of weights, %.1f million operations\n", b->cost.bytes / 1e6,
               (b->cost.operations + b->cost.head) / 1e6);
     print_machine(b, name);
+    if (b->memory.streaming)
+        stream_print_state(&b->memory);
     out_print("\n%-8s %6s %6s  %12s  %12s  %12s  %14s  %14s\n", "", "tokens", "depth", "tokens/s", "slowest", "fastest",
               "of bandwidth", "of int8 peak");
     for (size_t k = 0; k < b->n_tests; k++) {
@@ -260,6 +291,10 @@ static void print_table(const bench *b, const char *name)
         print_share(ratio(operations_rate(b, t), b->peak));
         out_print("\n");
     }
+    if (b->memory.streaming)
+        print_streaming(b);
+    if (b->routing)
+        stream_print_routing(b->routing, &b->info);
 }
 
 static void json_real(const char *name, double value)
@@ -301,9 +336,27 @@ static void print_json(const bench *b, const char *name)
         json_real("bandwidth_share", ratio(bytes_rate(b, t), b->bandwidth));
         json_real("operations_per_second", operations_rate(b, t));
         json_real("peak_share", ratio(operations_rate(b, t), b->peak));
+        if (b->memory.streaming) {
+            out_print(", \"requests\": %lld, \"hits\": %lld, \"bytes_read\": %lld", (long long)t->use.requests, (long long)t->use.hits,
+                      (long long)t->use.bytes);
+            json_real("read_seconds", t->use.read);
+            json_real("wait_seconds", t->use.waited);
+            json_real("seconds", t->use.seconds);
+        }
         out_print("}");
     }
-    out_print("]}\n");
+    out_print("]");
+    if (b->memory.streaming)
+        out_print(", \"memory\": {\"limit\": %lld, \"used\": %lld, \"resident\": %lld, \"expert\": %lld, \"experts\": %lld, \"slots\": %lld, "
+                  "\"read_ahead\": %lld, \"wasted\": %lld, \"direct\": %d}",
+                  (long long)b->memory.limit_bytes, (long long)b->memory.used_bytes, (long long)b->memory.resident_bytes,
+                  (long long)b->memory.expert_bytes, (long long)b->memory.expert_count, (long long)b->memory.expert_slots,
+                  (long long)b->memory.read_ahead, (long long)b->memory.wasted, (int)b->memory.direct);
+    if (b->routing) {
+        out_print(", \"routing\": ");
+        stream_print_routing_json(b->routing, &b->info);
+    }
+    out_print("}\n");
 }
 
 /* ---- The command ---- */
@@ -386,6 +439,18 @@ static int prepare(bench *b)
     return b->items ? 0 : fail_text("out of memory");
 }
 
+static int read_text(bench *b)
+{
+    buffer text = {0};
+    int status = 1;
+    if (!b->session.vocab)
+        return fail_text("the model has no vocabulary for --file");
+    if (read_file(b->arguments->file, &text))
+        status = ids_add_text(&b->text, b->session.vocab, text.data, text.size, LLAMA4_TOKENIZE_BOS);
+    buffer_free(&text);
+    return status;
+}
+
 static int measure(bench *b, const char *path)
 {
     settings set = b->arguments->set;
@@ -398,8 +463,14 @@ static int measure(bench *b, const char *path)
         status = session_open(&b->session, path, &set);
     if (status == 0)
         status = find_cost(b);
+    if (status == 0 && b->arguments->file)
+        status = read_text(b);
     if (status == 0)
         status = run_tests(b);
+    if (status == 0 && b->arguments->routing) {
+        b->routing = stream_routing(b->session.context, &b->info);
+        status = b->routing ? 0 : 1;
+    }
     return status;
 }
 
@@ -415,6 +486,8 @@ static int run(int argc, char **argv)
         ENGINE_OPTIONS(&a),
         {"buffer", 0, OPTION_INT, &a.buffer, "MB",
          "memory to measure the bandwidth on, when the model is gone;\n0: do not measure it (default 1024)", 0, 65536},
+        {"file", 'f', OPTION_TEXT, &a.file, "FILE", "take tokens from this text, over and over, not at random", 0, 0},
+        {"routing", 0, OPTION_FLAG, &a.routing, NULL, "print how many tokens went to each expert of each layer", 0, 0},
         {"json", 0, OPTION_FLAG, &a.json, NULL, "print one JSON object", 0, 0},
     };
     const char *path;
@@ -449,6 +522,8 @@ static int run(int argc, char **argv)
     for (size_t i = 0; i < b.n_tests; i++)
         free(b.tests[i].rates);
     free(b.items);
+    free(b.routing);
+    ids_free(&b.text);
     return status;
 }
 
