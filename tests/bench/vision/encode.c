@@ -1,5 +1,6 @@
-/* encode [THREADS [LAYERS [TILES]]]: what encoding tiles costs, and what the same products cost in bare OpenBLAS calls with the same number of
- * threads, taken in turns in one run; the best of five. Weights are random, of the released models' shape, in bfloat16 as they were released. */
+/* encode THREADS LAYERS ROUNDS TILES...: what encoding so many tiles costs, and what the same products cost in bare OpenBLAS calls with the same
+ * number of threads, taken in turns; OpenBLAS only for the first number. Weights are random, of the released models' shape, in bfloat16 as they
+ * were released. Prints JSON: seconds of all rounds, and the most memory that the encoder had at once beside the weights. */
 #include <cblas.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -99,42 +100,113 @@ static void bare(uint32_t layers, uint32_t tiles, const float *x, const float *w
     }
 }
 
+/* What the encoder holds, and held at most. */
+typedef struct counting {
+    size_t now, peak;
+} counting;
+
+enum { HEADER = 4096 };
+
+static void *counted(void *user, size_t size, size_t alignment)
+{
+    counting *c = user;
+    char *memory = aligned_alloc(HEADER, (size + 2 * HEADER - 1) / HEADER * HEADER);
+    if (!memory || alignment > HEADER)
+        return NULL;
+    memcpy(memory, &size, sizeof size);
+    c->now += size;
+    c->peak = c->now > c->peak ? c->now : c->peak;
+    return memory + HEADER;
+}
+
+static void uncounted(void *user, void *memory)
+{
+    counting *c = user;
+    size_t size;
+    memcpy(&size, (char *)memory - HEADER, sizeof size);
+    c->now -= size;
+    free((char *)memory - HEADER);
+}
+
+static void print_times(const char *name, const double *times, int n)
+{
+    printf("\"%s\": [", name);
+    for (int i = 0; i < n; i++)
+        printf("%s%.6f", i ? ", " : "", times[i]);
+    printf("]");
+}
+
+typedef struct bench {
+    l4_vision_job job;
+    uint32_t layers;
+    float *x, *w, *y, *out;
+    counting heap;
+} bench;
+
+enum { MOST_ROUNDS = 100, MOST_SIZES = 8 };
+
+/* One round over all sizes; 0 if it failed. */
+static int run(bench *b, const int *tiles, int sizes, double (*ours)[MOST_ROUNDS], double *theirs, int round)
+{
+    double start = l4_clock();
+    bare(b->layers, (uint32_t)tiles[0], b->x, b->w, b->y);
+    theirs[round] = l4_clock() - start;
+    for (int i = 0; i < sizes; i++) {
+        b->job.tiles = (uint32_t)tiles[i];
+        start = l4_clock();
+        if (l4_vision_encode(&b->job, b->out, NULL))
+            return 0;
+        ours[i][round] = l4_clock() - start;
+    }
+    return 1;
+}
+
 int main(int argc, char **argv)
 {
-    const int threads = argc > 1 ? atoi(argv[1]) : 2;
-    const uint32_t layers = argc > 2 ? (uint32_t)atoi(argv[2]) : 34, tiles = argc > 3 ? (uint32_t)atoi(argv[3]) : 1;
-    const size_t floats = (size_t)TOKENS * FF, weights = (size_t)4 * WIDTH * HIDDEN;
+    const int threads = argc > 1 ? atoi(argv[1]) : 0, rounds = argc > 3 ? atoi(argv[3]) : 0, sizes = argc - 4;
+    const uint32_t layers = argc > 2 ? (uint32_t)atoi(argv[2]) : 0;
+    int tiles[MOST_SIZES], most = 0;
+    for (int i = 0; i < sizes && i < MOST_SIZES; i++) {
+        tiles[i] = atoi(argv[4 + i]);
+        most = tiles[i] > most ? tiles[i] : most;
+    }
+    if (threads < 1 || threads > 64 || layers < 1 || layers > 1000 || rounds < 1 || rounds > MOST_ROUNDS || sizes < 1 || sizes > MOST_SIZES || most < 1 || most > 64) {
+        fprintf(stderr, "usage: encode THREADS LAYERS ROUNDS TILES...\n");
+        return 2;
+    }
+    const size_t floats = (size_t)TOKENS * FF, weights = (size_t)4 * WIDTH * HIDDEN, n_pixels = (size_t)most * TILE * TILE * 3, n_out = (size_t)most * 144 * OUT;
+    static double ours[MOST_SIZES][MOST_ROUNDS], theirs[MOST_ROUNDS];
     l4_vision v;
     fill(&v, layers);
-    float *x = need(floats * sizeof *x), *y = need(2 * floats * sizeof *y), *w = need(weights * sizeof *w), *out = need((size_t)tiles * 144 * OUT * sizeof *out);
-    uint8_t *pixels = need((size_t)tiles * TILE * TILE * 3);
+    bench b = {.layers = layers, .x = need(floats * sizeof *b.x), .y = need(2 * floats * sizeof *b.y), .w = need(weights * sizeof *b.w), .out = need(n_out * sizeof *b.out)};
+    uint8_t *pixels = need(n_pixels);
     for (size_t i = 0; i < floats; i++)
-        x[i] = l4_bf16_to_f32(small());
+        b.x[i] = l4_bf16_to_f32(small());
     for (size_t i = 0; i < weights; i++)
-        w[i] = l4_bf16_to_f32(small());
-    for (size_t i = 0; i < (size_t)tiles * TILE * TILE * 3; i++)
+        b.w[i] = l4_bf16_to_f32(small());
+    for (size_t i = 0; i < n_pixels; i++)
         pixels[i] = (uint8_t)(small() >> 3);
     l4_kernels kernels;
     l4_kernels_init(&kernels, l4_cpu_level(LLAMA4_CPU_AUTO));
     atomic_int cancel = 0;
     l4_pool *pool;
+    const l4_allocator heap = {counted, uncounted, &b.heap};
     if (l4_pool_create(&l4_system_allocator, threads, &cancel, &pool, NULL))
         return 1;
-    const l4_vision_job job = {.allocator = &l4_system_allocator, .weights = &v, .kernels = &kernels, .pool = pool, .cancel = &cancel, .bytes = pixels, .tiles = tiles};
+    b.job = (l4_vision_job){.allocator = &heap, .weights = &v, .kernels = &kernels, .pool = pool, .cancel = &cancel, .bytes = pixels};
     openblas_set_num_threads(threads); /* this program is the host */
-    double ours = 1e9, theirs = 1e9;
-    for (int i = 0; i < 5; i++) {
-        double start = l4_clock();
-        bare(layers, tiles, x, w, y);
-        double middle = l4_clock();
-        if (l4_vision_encode(&job, out, NULL))
-            return 1;
-        double end = l4_clock();
-        theirs = middle - start < theirs ? middle - start : theirs;
-        ours = end - middle < ours ? end - middle : ours;
+    int good = 1;
+    for (int i = 0; i < rounds && good; i++)
+        good = run(&b, tiles, sizes, ours, theirs, i);
+    printf("{\"threads\": %d, \"layers\": %u, \"openblas_kernels\": \"%s\", ", threads, (unsigned)layers, openblas_get_corename());
+    print_times("openblas", theirs, rounds);
+    for (int i = 0; i < sizes; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "%d", tiles[i]);
+        printf(", ");
+        print_times(name, ours[i], rounds);
     }
-    printf("%d threads, %u layers, %u tiles: libllama4 %.3f s, OpenBLAS's products alone (%s kernels) %.3f s, ratio %.3f\n", threads, (unsigned)layers,
-           (unsigned)tiles, ours, openblas_get_corename(), theirs, ours / theirs);
+    printf(", \"encoder_bytes\": %zu}\n", b.heap.peak + n_pixels + n_out * sizeof *b.out);
     l4_pool_destroy(pool);
-    return 0;
+    return !good;
 }
