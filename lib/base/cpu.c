@@ -1,5 +1,6 @@
 #include "base/cpu.h"
 
+#include "base/groups.h"
 #include "llama4/llama4.h"
 
 #if defined(__x86_64__)
@@ -113,8 +114,35 @@ static long count(void)
 #endif
 }
 
+#define MOST 4096
+
+/* A group's share of time, as a number of processors, rounded up. */
+static void visit(void *user, const char *directory, int version)
+{
+    uint64_t *lowest = user, time[2]; /* so much in each period of so much */
+    if (version == 2) {
+        l4_group_read(directory, "cpu.max", time, 2);
+    } else {
+        l4_group_read(directory, "cpu.cfs_quota_us", time, 1);
+        l4_group_read(directory, "cpu.cfs_period_us", time + 1, 1);
+    }
+    if (!time[0] || !time[1] || time[0] == UINT64_MAX || time[1] == UINT64_MAX)
+        return;
+    uint64_t n = time[0] / time[1] + (time[0] % time[1] != 0);
+    if (n < *lowest)
+        *lowest = n;
+}
+
+int l4_cpu_group_limit(const char *root)
+{
+    uint64_t lowest = MOST;
+    l4_groups_walk(root, "cpu", visit, &lowest);
+    return (int)lowest;
+}
+
 int l4_cpu_count(void)
 {
-    long n = count();
-    return n < 1 ? 1 : n > 4096 ? 4096 : (int)n;
+    const long n = count();
+    const int limit = l4_cpu_group_limit("");
+    return n < 1 ? 1 : n < limit ? (int)n : limit;
 }

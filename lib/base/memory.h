@@ -14,8 +14,8 @@ uint64_t l4_memory_budget_default(void);
 /* `total` less 1 GiB or a tenth of it, whichever is more, for the rest of the system; never less than half of it. */
 uint64_t l4_memory_budget_of(uint64_t total);
 
-/* The lowest limit among the memory control groups that the process is in; UINT64_MAX if there is none. `root` stands in front of
- * every path that is looked at: "" outside of tests. */
+/* The lowest limit among the memory control groups that the process is in; UINT64_MAX if there is none. `root` is as in
+ * base/groups.h. */
 uint64_t l4_memory_group_limit(const char *root);
 
 #endif

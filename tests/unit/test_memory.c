@@ -1,6 +1,7 @@
-/* Memory that may be used: limits of control groups, read from made-up roots, and what is left for the rest of the system. */
+/* Memory and processors that may be used: limits of control groups, read from made-up roots, and what is left for the rest of the system. */
 #include <stdlib.h>
 
+#include "base/cpu.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "check.h"
@@ -193,9 +194,55 @@ TEST(long_lines_are_passed_over)
     remove_root();
 }
 
+TEST(processors_version_2)
+{
+    static const struct {
+        const char *text;
+        int count;
+    } files[] = {{"50000 100000\n", 1},  {"100000 100000\n", 1}, {"100001 100000\n", 2}, {"250000 100000\n", 3}, {"1000 1000000\n", 1},
+                 {"max 100000\n", 4096}, {"50000\n", 4096},      {"50000 0\n", 4096},    {"0 100000\n", 4096},   {"", 4096},
+                 {"max max\n", 4096},    {"a b\n", 4096},        {"-1 100000\n", 4096},  {"50000 100000", 1},    {"900000000 100000\n", 4096},
+                 {"5 2 9\n", 4096},      {"18446744073709551616 100000\n", 4096}};
+    make_root();
+    CHECK_EQ(l4_cpu_group_limit(root), 4096);
+    put("/proc/self/mountinfo", V2);
+    put("/proc/self/cgroup", "0::/a/b\n");
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        put("/sys/fs/cgroup/a/b/cpu.max", files[i].text);
+        if (!CHECK_EQ(l4_cpu_group_limit(root), files[i].count))
+            printf("  cpu.max \"%s\"\n", files[i].text);
+    }
+    put("/sys/fs/cgroup/a/b/cpu.max", "800000 100000\n");
+    put("/sys/fs/cgroup/a/cpu.max", "600000 100000\n");
+    CHECK_EQ(l4_cpu_group_limit(root), 6);
+    put("/sys/fs/cgroup/a/cpu.max", "max 100000\n");
+    CHECK_EQ(l4_cpu_group_limit(root), 8);
+    remove_root();
+}
+
+TEST(processors_version_1)
+{
+    make_root();
+    put("/proc/self/mountinfo", V1);
+    put("/proc/self/cgroup", "5:cpuacct,cpu:/docker/abc\n4:memory:/\n0::/\n");
+    put("/sys/fs/cgroup/cpu/docker/abc/cpu.cfs_period_us", "100000\n");
+    CHECK_EQ(l4_cpu_group_limit(root), 4096);
+    put("/sys/fs/cgroup/cpu/docker/abc/cpu.cfs_quota_us", "-1\n");
+    CHECK_EQ(l4_cpu_group_limit(root), 4096);
+    put("/sys/fs/cgroup/cpu/docker/abc/cpu.cfs_quota_us", "350000\n");
+    CHECK_EQ(l4_cpu_group_limit(root), 4);
+    put("/sys/fs/cgroup/memory/cpu.cfs_quota_us", "1\n");
+    put("/sys/fs/cgroup/memory/cpu.cfs_period_us", "1\n");
+    CHECK_EQ(l4_cpu_group_limit(root), 4);
+    put("/sys/fs/cgroup/cpu/docker/cpu.cfs_quota_us", "50000\n");
+    put("/sys/fs/cgroup/cpu/docker/cpu.cfs_period_us", "50000\n");
+    CHECK_EQ(l4_cpu_group_limit(root), 1);
+    remove_root();
+}
+
 #define GROUP_TESTS                                                                                                        \
     , T(no_groups), T(version_2_takes_the_lowest_up_to_the_top), T(version_1), T(containers_see_a_part_of_the_tree),         \
-        T(what_makes_no_sense_limits_nothing), T(long_lines_are_passed_over)
+        T(what_makes_no_sense_limits_nothing), T(long_lines_are_passed_over), T(processors_version_2), T(processors_version_1)
 #else
 #define GROUP_TESTS
 #endif
