@@ -608,7 +608,8 @@ typedef struct llama4_context_params {
     uint32_t flags;               /* 0 */
     int64_t context_length;       /* positions per sequence, at most 16777216; 0: as the model was made for. Costs
                                      nothing until used: memory grows with the longest sequence */
-    int32_t threads;              /* 0: one per processor that this process may use, at most 64 */
+    int32_t threads;              /* 0: one per processor that this process may use, affinity and quotas of control
+                                     groups considered, at most 64. More than there are processors start no thread */
     int32_t batch_size;           /* tokens computed together, 1 .. 8192; 0: 512, or 4096 when experts are streamed. More is
                                      faster and needs more memory: with a budget, fewer may be taken */
     int32_t sequences;            /* independent sequences, ids 0 .. sequences - 1; 0: 64 */

@@ -10,6 +10,7 @@
 #include "base/thread.h"
 
 #define STACK_BYTES (512 * 1024)
+#define SPIN 2000 /* about 20 microseconds */
 #define CLOSED UINT32_MAX /* in the place of the next piece */
 
 typedef struct worker {
@@ -23,7 +24,6 @@ struct l4_pool {
     const atomic_int *cancel;
     int threads; /* the caller included */
     int started; /* threads created */
-    int spin;
     /* The job; read by threads only between seeing its number and claiming a piece of it. */
     _Atomic(l4_task_fn) fn;
     _Atomic(void *) task;
@@ -42,7 +42,7 @@ static void pause_cpu(void)
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
-    __asm__ volatile("yield");
+    __asm__ volatile("isb"); /* "yield" takes no time on most */
 #endif
 }
 
@@ -79,7 +79,7 @@ static void worker_main(void *argument)
     uint32_t seen = 0;
     for (;;) {
         uint32_t job = seen;
-        for (int i = 0; i < pool->spin && job == seen; i++) {
+        for (int i = 0; i < SPIN && job == seen; i++) {
             pause_cpu();
             job = (uint32_t)(atomic_load_explicit(&pool->ticket, memory_order_acquire) >> 32);
         }
@@ -98,10 +98,10 @@ static void worker_main(void *argument)
     }
 }
 
-static int start_threads(l4_pool *pool)
+static int start_threads(l4_pool *pool, int n)
 {
     int fine = 1;
-    for (int i = 1; i < pool->threads && fine; i++) {
+    for (int i = 1; i < n && fine; i++) {
         pool->workers[i].pool = pool;
         pool->workers[i].index = i;
         fine = l4_thread_start(&pool->workers[i].thread, STACK_BYTES, worker_main, &pool->workers[i]);
@@ -112,6 +112,12 @@ static int start_threads(l4_pool *pool)
 
 llama4_status l4_pool_create(const l4_allocator *a, int threads, const atomic_int *cancel, l4_pool **out, llama4_error *error)
 {
+    return l4_pool_create_for(a, threads, l4_cpu_count(), cancel, out, error);
+}
+
+llama4_status l4_pool_create_for(const l4_allocator *a, int threads, int processors, const atomic_int *cancel, l4_pool **out, llama4_error *error)
+{
+    const int useful = threads < processors ? threads : processors;
     l4_pool *pool;
     llama4_status status = l4_alloc_zero(a, 1, sizeof *pool, "the thread pool", &pool, error);
     if (status)
@@ -119,8 +125,6 @@ llama4_status l4_pool_create(const l4_allocator *a, int threads, const atomic_in
     pool->allocator = a;
     pool->cancel = cancel;
     pool->threads = threads;
-    /* Spinning pays only while every thread has a processor of its own. About 20 microseconds. */
-    pool->spin = threads <= l4_cpu_count() ? 2000 : 0;
     int mutex = l4_mutex_init(&pool->mutex);
     int wake = mutex && l4_cond_init(&pool->wake);
     int done = wake && l4_cond_init(&pool->done);
@@ -132,10 +136,10 @@ llama4_status l4_pool_create(const l4_allocator *a, int threads, const atomic_in
         l4_free(a, pool);
         return l4_fail(error, LLAMA4_ERR_SYSTEM, "the system gives no mutex for the thread pool");
     }
-    if (!start_threads(pool)) {
+    if (!start_threads(pool, useful)) {
         int got = pool->started + 1;
         l4_pool_destroy(pool);
-        return l4_fail(error, LLAMA4_ERR_SYSTEM, "the system gives %d of %d threads", got, threads);
+        return l4_fail(error, LLAMA4_ERR_SYSTEM, "the system gives %d of %d threads", got, useful);
     }
     *out = pool;
     return LLAMA4_OK;
@@ -166,7 +170,7 @@ int l4_pool_threads(const l4_pool *pool)
 
 static void wait_for_pieces(l4_pool *pool)
 {
-    for (int i = 0; i < pool->spin; i++) {
+    for (int i = 0; i < SPIN; i++) {
         if (!atomic_load_explicit(&pool->unfinished, memory_order_acquire))
             return;
         pause_cpu();
@@ -184,7 +188,7 @@ void l4_pool_run(l4_pool *pool, l4_task_fn fn, void *task, size_t n, size_t grai
     if (!n)
         return;
     size_t pieces = (n + grain - 1) / grain;
-    if (pieces == 1 || pool->threads == 1) {
+    if (pieces == 1 || !pool->started) {
         for (size_t i = 0; i < n && !atomic_load_explicit(pool->cancel, memory_order_relaxed); i += grain)
             fn(task, i, n - i < grain ? n : i + grain, 0);
         return;

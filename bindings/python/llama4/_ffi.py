@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # SHA-256 of the files that this module was made from
 HEADER_SHA256 = {
-    "llama4.h": "c7a667951fbf94b9961306b221786d9a511425e0a92003fead030d0476ef38fd",
+    "llama4.h": "d32aec12afcde19339bdc166cefa6184d5ccb0391a0fd06eb52fa73931db34e9",
     "version.h": "20632a2b0e3cc2640ec61045f9e9cf08ba740a0356f718ea1a852c7c98cb0b37",
 }
 
@@ -798,7 +798,8 @@ class llama4_context_params(Structure):
     flags: 0
     context_length: positions per sequence, at most 16777216; 0: as the model was made for. Costs nothing
         until used: memory grows with the longest sequence
-    threads: 0: one per processor that this process may use, at most 64
+    threads: 0: one per processor that this process may use, affinity and quotas of control groups considered,
+        at most 64. More than there are processors start no thread
     batch_size: tokens computed together, 1 .. 8192; 0: 512, or 4096 when experts are streamed. More is faster
         and needs more memory: with a budget, fewer may be taken
     sequences: independent sequences, ids 0 .. sequences - 1; 0: 64
