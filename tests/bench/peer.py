@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """llama.cpp, by way of llama-cpp-python, doing what the llama4 program does, for tests/bench/compare. Runs in the peer's own environment.
 
-    peer.py bench MODEL [--prompt 512,4096] [--depth 0,8000] [--tokens 64] [--repeat 1] [--threads 2]
+    peer.py bench MODEL [--prompt 512,4096] [--depth 0,8000] [--tokens 64] [--repeat 1] [--threads 2] [--mapped]
     peer.py quantize IN.gguf OUT.gguf TYPE [--mix]
     peer.py perplexity MODEL --kl-base FILE [--threads 2]
 
@@ -28,11 +28,13 @@ def fail(text):
 
 
 class Context:
-    def __init__(self, path, length, threads, vocabulary_size=None):
+    def __init__(self, path, length, threads, mapped=False):
         lc.llama_backend_init()
         began = time.perf_counter()
         params = lc.llama_model_default_params()
         params.n_gpu_layers = 0
+        if mapped:  # weights stay in the file; repacked ones would be a copy of all of them
+            params.load_mode, params.use_extra_bufts = lc.LLAMA_LOAD_MODE_MMAP, False
         self.model = lc.llama_model_load_from_file(os.fsencode(path), params)
         if not self.model:
             fail(f"{path} cannot be loaded")
@@ -91,7 +93,7 @@ def numbers(text):
 
 def bench(a):
     prompts, depths = numbers(a.prompt), numbers(a.depth)
-    context = Context(a.model, max(prompts + [d + a.tokens for d in depths]), a.threads)
+    context = Context(a.model, max(prompts + [d + a.tokens for d in depths]), a.threads, a.mapped)
     rng = np.random.default_rng(1)
 
     def some(n):
@@ -258,6 +260,7 @@ def main():
         if name == "bench":
             sub.add_argument("--prompt", default="512")
             sub.add_argument("--depth", default="0")
+            sub.add_argument("--mapped", action="store_true", help="map the file, for models larger than memory")
             sub.add_argument("--tokens", type=int, default=64)
             sub.add_argument("--repeat", type=int, default=1)
         elif name == "quantize":

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Writes the first layers of a model with Scout's shapes and random weights of one type, as GGUF: for timing, not for reading.
 
-    slice.py OUT.gguf --type Q4_0 [--layers 4] [--experts 16]
+    slice.py OUT.gguf --type Q4_0 [--layers 4] [--experts 16] [--width 5120] [--hidden 8192]
 
-Full width (5120, 16 experts of 8192, 202048 tokens), no vocabulary, every matrix of that type but the routers. A few megabytes
+Full width (5120, 16 experts of 8192, 202048 tokens) unless told otherwise, no vocabulary, every matrix of that type but the routers. A few megabytes
 of random blocks are written over and over, at random places: no memory for the whole is needed. The same arguments give the same bytes.
 """
 import argparse
@@ -11,7 +11,7 @@ import os
 import random
 import struct
 
-WIDTH, HIDDEN, DENSE, HEADS, KV_HEADS, HEAD, VOCAB = 5120, 8192, 16384, 40, 8, 128, 202048
+WIDTH, HIDDEN, DENSE, KV_HEADS, HEAD, VOCAB = 5120, 8192, 16384, 8, 128, 202048
 LAYERS, EXPERTS = 4, 16
 ALIGNMENT = 32
 POOL_BYTES = 4 << 20
@@ -58,21 +58,27 @@ def block(kind, rnd):
     return bytes(out)
 
 
-def tensors(kind, layers, experts):
+def heads(width):
+    """Of queries; and of keys and values."""
+    return width // HEAD, min(KV_HEADS, width // HEAD)
+
+
+def tensors(kind, layers, experts, width=WIDTH, hidden=HIDDEN):
     """(name, type, dimensions with the fastest first) of every tensor."""
-    yield "token_embd.weight", kind, (WIDTH, VOCAB)
-    yield "output_norm.weight", "F32", (WIDTH,)
-    yield "output.weight", kind, (WIDTH, VOCAB)
+    queries, keys = heads(width)
+    yield "token_embd.weight", kind, (width, VOCAB)
+    yield "output_norm.weight", "F32", (width,)
+    yield "output.weight", kind, (width, VOCAB)
     for i in range(layers):
         name = f"blk.{i}.{{}}.weight".format
-        yield name("attn_norm"), "F32", (WIDTH,)
-        for part, rows in (("q", HEADS), ("k", KV_HEADS), ("v", KV_HEADS)):
-            yield name("attn_" + part), kind, (WIDTH, rows * HEAD)
-        yield name("attn_output"), kind, (HEADS * HEAD, WIDTH)
-        yield name("ffn_norm"), "F32", (WIDTH,)
-        yield name("ffn_gate_inp"), "F32", (WIDTH, experts)
+        yield name("attn_norm"), "F32", (width,)
+        for part, rows in (("q", queries), ("k", keys), ("v", keys)):
+            yield name("attn_" + part), kind, (width, rows * HEAD)
+        yield name("attn_output"), kind, (queries * HEAD, width)
+        yield name("ffn_norm"), "F32", (width,)
+        yield name("ffn_gate_inp"), "F32", (width, experts)
         for part in ("gate", "up", "down"):
-            shape = (HIDDEN, WIDTH) if part == "down" else (WIDTH, HIDDEN)
+            shape = (hidden, width) if part == "down" else (width, hidden)
             yield name(f"ffn_{part}_exps"), kind, shape + (experts,)
             yield name(f"ffn_{part}_shexp"), kind, shape
 
@@ -89,33 +95,34 @@ def tensor_bytes(kind, shape):
     return count(shape) // weights * size
 
 
-def file_bytes(kind, layers, experts):
+def file_bytes(kind, layers, experts, width=WIDTH, hidden=HIDDEN):
     """About how large a slice is."""
-    return sum(tensor_bytes(k, shape) for _, k, shape in tensors(kind, layers, experts)) + 65536
+    return sum(tensor_bytes(k, shape) for _, k, shape in tensors(kind, layers, experts, width, hidden)) + 65536
 
 
-def header(kind, layers, experts):
+def header(kind, layers, experts, width=WIDTH, hidden=HIDDEN):
     def text(s):
         return struct.pack("<Q", len(s)) + s.encode()
 
     def key(name, code, value):
         return text(name) + struct.pack("<I", code) + (text(value) if code == STRING else struct.pack("<f" if code == F32 else "<I", value))
 
-    arch = [("block_count", layers), ("context_length", 10485760), ("embedding_length", WIDTH), ("feed_forward_length", DENSE),
-            ("expert_feed_forward_length", HIDDEN), ("expert_count", experts), ("expert_used_count", 1), ("interleave_moe_layer_step", 1),
-            ("attention.head_count", HEADS), ("attention.head_count_kv", KV_HEADS), ("attention.key_length", HEAD), ("attention.value_length", HEAD),
+    queries, keys = heads(width)
+    arch = [("block_count", layers), ("context_length", 10485760), ("embedding_length", width), ("feed_forward_length", DENSE),
+            ("expert_feed_forward_length", hidden), ("expert_count", experts), ("expert_used_count", 1), ("interleave_moe_layer_step", 1),
+            ("attention.head_count", queries), ("attention.head_count_kv", keys), ("attention.key_length", HEAD), ("attention.value_length", HEAD),
             ("rope.dimension_count", HEAD), ("vocab_size", VOCAB)]
-    keys = [key("general.architecture", STRING, "llama4"), key("general.name", STRING, "Scout slice"),
-            key("general.alignment", U32, ALIGNMENT)]
-    keys += [key("llama4." + name, U32, value) for name, value in arch]
-    keys += [key("llama4.rope.freq_base", F32, 500000.0), key("llama4.attention.layer_norm_rms_epsilon", F32, 1e-5),
-             key("tokenizer.ggml.model", STRING, "no_vocab")]
+    entries = [key("general.architecture", STRING, "llama4"), key("general.name", STRING, "Scout slice"),
+               key("general.alignment", U32, ALIGNMENT)]
+    entries += [key("llama4." + name, U32, value) for name, value in arch]
+    entries += [key("llama4.rope.freq_base", F32, 500000.0), key("llama4.attention.layer_norm_rms_epsilon", F32, 1e-5),
+                key("tokenizer.ggml.model", STRING, "no_vocab")]
     infos, at = [], 0
-    for name, k, shape in tensors(kind, layers, experts):
+    for name, k, shape in tensors(kind, layers, experts, width, hidden):
         infos.append(text(name) + struct.pack(f"<I{len(shape)}Q", len(shape), *shape) + struct.pack("<IQ", TYPES[k][0], at))
         at += tensor_bytes(k, shape)
         at += -at % ALIGNMENT
-    head = b"GGUF" + struct.pack("<IQQ", 3, len(infos), len(keys)) + b"".join(keys) + b"".join(infos)
+    head = b"GGUF" + struct.pack("<IQQ", 3, len(infos), len(entries)) + b"".join(entries) + b"".join(infos)
     return head + b"\0" * (-len(head) % ALIGNMENT)
 
 
@@ -135,15 +142,15 @@ def write_tensor(out, name, kind, shape, pool, rnd):
     out.write(b"\0" * (-size % ALIGNMENT))
 
 
-def write_slice(path, kind, layers=LAYERS, experts=EXPERTS, seed=1):
+def write_slice(path, kind, layers=LAYERS, experts=EXPERTS, width=WIDTH, hidden=HIDDEN, seed=1):
     """Writes to another name first: a file that is there is whole."""
     rnd = random.Random(f"{kind} {layers} {experts} {seed}")
     pool = memoryview(b"".join(block(kind, rnd) for _ in range(POOL_BYTES // TYPES[kind][2])))
     part = f"{path}.part"
     try:
         with open(part, "wb") as out:
-            out.write(header(kind, layers, experts))
-            for name, k, shape in tensors(kind, layers, experts):
+            out.write(header(kind, layers, experts, width, hidden))
+            for name, k, shape in tensors(kind, layers, experts, width, hidden):
                 write_tensor(out, name, k, shape, pool, rnd)
         os.replace(part, path)
     finally:
@@ -157,8 +164,10 @@ def main():
     ap.add_argument("--type", default="Q4_0", choices=sorted(TYPES))
     ap.add_argument("--layers", type=int, default=LAYERS)
     ap.add_argument("--experts", type=int, default=EXPERTS)
+    ap.add_argument("--width", type=int, default=WIDTH, help=f"a multiple of 256 (default {WIDTH})")
+    ap.add_argument("--hidden", type=int, default=HIDDEN, help=f"of an expert, a multiple of 256 (default {HIDDEN})")
     a = ap.parse_args()
-    write_slice(a.out, a.type, a.layers, a.experts)
+    write_slice(a.out, a.type, a.layers, a.experts, a.width, a.hidden)
     print(f"{a.out}: {os.path.getsize(a.out) / 1e9:.2f} GB")
 
 
