@@ -6,6 +6,7 @@
 Prints as test_cli.py does."""
 import json
 import pathlib
+import shutil
 import struct
 import subprocess
 import sys
@@ -50,6 +51,25 @@ def images_change_the_answer():
     equal(both["prompt_ids"].count(639), 16, "embeddings of two")
     equal(Run("run", seeing(), "-i", picture(0), "-p", "What is this?", *PLAIN, "--threads", "1", "--print-ids").quiet().out,
           " ".join(map(str, seen[0][0])) + "\n", "with one thread")
+
+
+@test
+def content_counts_and_not_the_name():
+    needs_png()
+    mislabelled = cli.TEMP / "picture.jpg"
+    shutil.copy(picture(0), mislabelled)
+    ask = ["-p", "What is this?", *PLAIN, "--print-ids"]
+    equal(Run("run", seeing(), "-i", mislabelled, *ask).quiet().out, Run("run", seeing(), "-i", picture(0), *ask).quiet().out, "ids")
+    (cli.TEMP / "text.png").write_text("not a picture at all")
+    Run("run", seeing(), "-i", cli.TEMP / "text.png", "-p", "x").failure("text.png", "neither PNG nor JPEG")
+    (cli.TEMP / "empty.png").write_bytes(b"")
+    Run("run", seeing(), "-i", cli.TEMP / "empty.png", "-p", "x").failure("empty.png")
+
+
+@test
+def more_pictures_than_the_context_holds():
+    needs_png()
+    Run("run", seeing(), *["-i", picture(1)] * 12, "-p", "x", "--context", "64").failure("full", "64")
 
 
 @test
