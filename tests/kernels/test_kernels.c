@@ -324,14 +324,27 @@ static void check_reference(const l4_kernels *k)
     report("exp", "reference", softmax);
 }
 
-int main(void)
+static int is_named(const char *name, int argc, char **argv)
+{
+    int named = argc < 2;
+    for (int i = 1; i < argc; i++)
+        named |= strcmp(argv[i], name) == 0;
+    return named;
+}
+
+/* Arguments, if given, are names of instruction sets. */
+int main(int argc, char **argv)
 {
     l4_kernels generic, other;
     l4_kernels_init(&generic, LLAMA4_CPU_GENERIC);
-    check_reference(&generic);
-    check_types(&generic, &generic, "generic");
-    check_panels(&generic, &generic, "generic");
+    if (is_named("generic", argc, argv)) {
+        check_reference(&generic);
+        check_types(&generic, &generic, "generic");
+        check_panels(&generic, &generic, "generic");
+    }
     for (int i = 1; i < INSTRUCTION_SET_COUNT; i++) {
+        if (!is_named(instruction_sets[i].name, argc, argv))
+            continue;
         l4_kernels_init(&other, instruction_sets[i].level);
         if (other.level != instruction_sets[i].level || l4_cpu_level(instruction_sets[i].level) != instruction_sets[i].level) {
             printf("skipped %s: not on this machine\n", instruction_sets[i].name);
