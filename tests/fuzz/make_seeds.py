@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write the seeds of fuzz_model to corpus/model: whole Llama 4 models of a few kilobytes, random weights, as GGUF. Those of
-fuzz_baseline go to corpus/baseline: base files of llama4 perplexity; those of fuzz_vision, fuzz_png, fuzz_jpeg and fuzz_tiles to the folders
-of their names.
+fuzz_baseline go to corpus/baseline: base files of llama4 perplexity; those of fuzz_vision, fuzz_png, fuzz_jpeg, fuzz_tiles and
+fuzz_plan to the folders of their names.
 
 Each seed of fuzz_model is a GGUF file with four bytes behind it that fuzz_model reads: see fuzz_model.c. The same bytes come out every
 time.
@@ -229,6 +229,24 @@ def write_pictures():
         (here / "corpus/tiles" / str(n)).write_bytes(struct.pack("<HHBB", w - 1, h - 1, tile - 1, most - 1) + bytes(range(0, 250, 7)))
 
 
+def write_plans():
+    out = pathlib.Path(__file__).resolve().parent / "corpus/plan"
+    out.mkdir(parents=True, exist_ok=True)
+    shape = {"block_count": 3, "embedding_length": 64, "attention.head_count": 2, "attention.head_count_kv": 1, "feed_forward_length": 96,
+             "expert_feed_forward_length": 32, "expert_count": 2, "interleave_moe_layer_step": 2, "vocab_size": 50}
+    keys = [("general.architecture", STRING, "llama4")] + [("llama4." + name, U32, n) for name, n in shape.items()]
+    split = [("split.no", U32, 0), ("split.count", U32, 3), ("split.tensors.count", U32, 40)]
+    some = [("token_embd.weight", Q8_0, [64, 50]), ("blk.0.attn_q.weight", Q4_0, [64, 64]), ("blk.1.ffn_gate_exps.weight", Q8_0, [64, 32, 2])]
+    config = (b'{"model_type": "llama4_text", "num_hidden_layers": 3, "hidden_size": 64, "num_attention_heads": 2, "intermediate_size": 32, '
+              b'"num_key_value_heads": 1, "num_local_experts": 2, "vocab_size": 50, "torch_dtype": "float16"}')
+    index = b'{"weight_map": {"model.norm.weight": "a.safetensors", "lm_head.weight": "b.safetensors"}}'
+    seeds = {"whole": model(3, Q4_0, 2, 2, 1, 2, 4, 1, False)[:-9000], "keys-only": gguf(3, keys + [("general.file_type", U32, 15)] + split, []),
+             "first-part": gguf(3, keys + split, some), "directory": config + b"\0" + index,
+             "large": gguf(3, [keys[0]] + [("llama4." + name, U32, n * 4096 if n > 3 else 1000) for name, n in shape.items()] + split, [])}
+    for name, data in seeds.items():
+        (out / name).write_bytes(data)
+
+
 def main():
     write_base_files()
     write_pictures()
@@ -248,6 +266,7 @@ def main():
         (out / name).write_bytes(data + bytes(options))
         print(name, len(data) + 4)
     write_encoders()
+    write_plans()
 
 
 if __name__ == "__main__":
