@@ -110,6 +110,12 @@ void l4_map_prefetch(const l4_mapping *m, size_t offset, size_t size)
     posix_madvise((void *)(uintptr_t)(m->data + start), size + (offset - start), POSIX_MADV_WILLNEED);
 }
 
+void l4_map_scatter(const l4_mapping *m, int on)
+{
+    if (m->owned && m->data)
+        posix_madvise((void *)(uintptr_t)m->data, m->size, on ? POSIX_MADV_RANDOM : POSIX_MADV_NORMAL);
+}
+
 void l4_map_forget(const l4_mapping *m, size_t offset, size_t size)
 {
 #if defined(MADV_DONTNEED)
