@@ -209,12 +209,25 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t blocks, const l
 
 #define AHEAD 4096 /* bytes of a panel that are asked for before they are needed */
 
-/* For each type: panel -> tiles, and a panel times one group, tiles of at most 256 columns at a time in the first-level cache. */
+#if defined(__clang__)
+#define ONE_COPY __attribute__((noinline))
+#elif defined(__GNUC__)
+#define ONE_COPY __attribute__((noipa)) /* it would look inside, and doubt that all of a tile is written */
+#else
+#define ONE_COPY
+#endif
+
+/* For each type: panel -> tiles, and a panel times one group, tiles of at most 256 columns at a time in the first-level cache. Blocks of 256 are
+ * worth a call; those of 32 are spread where they are needed. */
 #define PANEL_TYPE(slot, type, kind, cols, bytes)                                                                           \
+    static ONE_COPY void slot##_spread(const uint8_t *from, l4_tile *to)                                                \
+    {                                                                                                                   \
+        unpack_##slot(from, to);                                                                                        \
+    }                                                                                                                   \
     static void slot##_unpack(const uint8_t *panel, size_t blocks, l4_tile *out)                                        \
     {                                                                                                                   \
         for (size_t b = 0; b < blocks; b += cols / L4_QBLOCK, panel += 16 * bytes)                                      \
-            unpack_##slot(panel, out + b);                                                                              \
+            (cols == 256 ? slot##_spread : unpack_##slot)(panel, out + b);                                              \
     }                                                                                                                   \
     static void slot##_panel(const uint8_t *panel, size_t blocks, const l4_xblock *x, size_t group, size_t rows, float *y, size_t ldy) \
     {                                                                                                                   \
@@ -225,7 +238,7 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t blocks, const l
             for (size_t i = 0; i < n; i += cols / L4_QBLOCK, panel += 16 * bytes) {                                     \
                 for (size_t k = 0; k < 16 * bytes; k += 64)                                                             \
                     p16_prefetch(panel + AHEAD + k);                                                                    \
-                unpack_##slot(panel, part + i);                                                                         \
+                (cols == 256 ? slot##_spread : unpack_##slot)(panel, part + i);                                         \
             }                                                                                                           \
             if (group == 1)                                                                                             \
                 run(kind, 1, 1, 1, part, 0, n, x + b, 1, NULL, NULL, sums);           \
