@@ -14,6 +14,7 @@
 #include "kernels/packed.h"
 
 #define MAX_GROUP 32
+#define ROUNDS 3 /* of fitting integers to units, and units to integers */
 
 static void put_f16(uint8_t *p, float f)
 {
@@ -289,26 +290,104 @@ static void quantize_mxfp4(const float *x, const float *importance, uint8_t *out
 
 /* ---- Blocks of 256 ---- */
 
-/* `count` groups' scales and minima in `bits` bits each, d and m their units as float16. */
+/* Weighted squared error of a group as the file will hold it. */
+static float affine_error(const float *x, const float *w, affine a, int n, int top)
+{
+    int8_t q[MAX_GROUP];
+    float error = 0;
+    shifted(x, a, n, top, q);
+    for (int i = 0; i < n; i++) {
+        float d = a.scale * (float)q[i] + a.minimum - x[i];
+        error += w[i] * d * d;
+    }
+    return error;
+}
+
+/* Groups of a block of 256 on their way: x ~ d * scale * q - m * minimum, scales and minima integers of 0 .. most. */
+typedef struct affines {
+    int count, top, most;
+    float w[256], d, m;
+    uint8_t *scales, *minima;
+    int8_t *q;
+} affines;
+
+/* The pair of integers around those of `a` that loses least. */
+static void pick_pair(affines *b, const float *x, int g, affine a)
+{
+    const int n = 256 / b->count;
+    int s0 = b->d > 0 ? nearest(a.scale / b->d, 0, b->most) : 0, m0 = b->m > 0 ? nearest(-a.minimum / b->m, 0, b->most) : 0;
+    float best = INFINITY;
+    for (int s = s0 - 1; s <= s0 + 1; s++)
+        for (int m = m0 - 1; m <= m0 + 1; m++) {
+            if (s < 0 || s > b->most || m < 0 || m > b->most)
+                continue;
+            float error = affine_error(x + g * n, b->w + g * n, (affine){b->d * (float)s, -(b->m * (float)m)}, n, b->top);
+            if (error < best) {
+                best = error;
+                b->scales[g] = (uint8_t)s;
+                b->minima[g] = (uint8_t)m;
+            }
+        }
+}
+
+static void take_quants(affines *b, const float *x)
+{
+    const int n = 256 / b->count;
+    for (int g = 0; g < b->count; g++)
+        shifted(x + g * n, (affine){b->d * b->scales[g], -(b->m * b->minima[g])}, n, b->top, b->q + g * n);
+}
+
+/* The units d and m that suit all integers best. */
+static void refit_units(affines *b, const float *x)
+{
+    const int n = 256 / b->count;
+    float ss = 0, sm = 0, mm = 0, xs = 0, xm = 0;
+    for (int i = 0; i < 256; i++) {
+        float s = (float)b->scales[i / n] * (float)b->q[i], m = -(float)b->minima[i / n], w = b->w[i];
+        ss += w * s * s;
+        sm += w * s * m;
+        mm += w * m * m;
+        xs += w * x[i] * s;
+        xm += w * x[i] * m;
+    }
+    float determinant = ss * mm - sm * sm, d = b->d, m = b->m;
+    if (determinant > 1e-6f * ss * mm) {
+        d = (mm * xs - sm * xm) / determinant;
+        m = (ss * xm - sm * xs) / determinant;
+    } else if (ss > 0 && mm == 0) {
+        d = xs / ss;
+    }
+    if (d > 0 && m >= 0 && d < 65504.0f && m < 65504.0f) {
+        b->d = as_f16(d);
+        b->m = as_f16(m);
+    }
+}
+
+/* `count` groups' scales and minima of 0 .. most, d and m their units as float16. */
 static void quantize_affines(const float *x, const float *importance, int count, int top, int most, uint8_t *scales, uint8_t *minima, float *d, float *m,
                              int8_t *q)
 {
     const int n = 256 / count;
-    float w[MAX_GROUP], largest = 0, lowest = 0;
+    float largest = 0, lowest = 0;
     affine a[16];
+    affines b = {.count = count, .top = top, .most = most, .scales = scales, .minima = minima, .q = q};
     for (int g = 0; g < count; g++) {
-        weigh(x + g * n, importance ? importance + g * n : NULL, n, w);
-        a[g] = best_affine(x + g * n, w, n, top, 1);
+        weigh(x + g * n, importance ? importance + g * n : NULL, n, b.w + g * n);
+        a[g] = best_affine(x + g * n, b.w + g * n, n, top, 1);
         largest = a[g].scale > largest ? a[g].scale : largest;
         lowest = a[g].minimum < lowest ? a[g].minimum : lowest;
     }
-    *d = as_f16(largest / (float)most);
-    *m = as_f16(-lowest / (float)most);
-    for (int g = 0; g < count; g++) {
-        scales[g] = (uint8_t)(*d > 0 ? nearest(a[g].scale / *d, 0, most) : 0);
-        minima[g] = (uint8_t)(*m > 0 ? nearest(-a[g].minimum / *m, 0, most) : 0);
-        shifted(x + g * n, (affine){*d * scales[g], -(*m * minima[g])}, n, top, q + g * n);
+    b.d = as_f16(largest / (float)most);
+    b.m = as_f16(-lowest / (float)most);
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int g = 0; g < count; g++)
+            pick_pair(&b, x, g, a[g]);
+        take_quants(&b, x);
+        if (round + 1 < ROUNDS)
+            refit_units(&b, x);
     }
+    *d = b.d;
+    *m = b.m;
 }
 
 /* Two bits of 256 elements: every 32 bytes hold 128. */
