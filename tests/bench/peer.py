@@ -2,7 +2,8 @@
 """llama.cpp, by way of llama-cpp-python, doing what the llama4 program does, for tests/bench/compare. Runs in the peer's own environment.
 
     peer.py bench MODEL [--prompt 512,4096] [--depth 0,8000] [--tokens 64] [--repeat 1] [--threads 2] [--mapped]
-    peer.py quantize IN.gguf OUT.gguf TYPE [--mix]
+    peer.py quantize IN.gguf OUT.gguf TYPE [--mix] [--imatrix FILE]
+    peer.py imatrix MODEL OUT --kl-base FILE
     peer.py perplexity MODEL --kl-base FILE [--threads 2]
 
 One JSON object on standard output, with the names that llama4 bench --json and llama4 perplexity --json use.
@@ -28,7 +29,7 @@ def fail(text):
 
 
 class Context:
-    def __init__(self, path, length, threads, mapped=False):
+    def __init__(self, path, length, threads, mapped=False, callback=None):
         lc.llama_backend_init()
         began = time.perf_counter()
         params = lc.llama_model_default_params()
@@ -43,6 +44,8 @@ class Context:
         params.n_batch = max(params.n_batch, UBATCH)
         params.n_ubatch = UBATCH
         params.n_threads = params.n_threads_batch = threads
+        if callback:
+            params.cb_eval = callback
         self.context = lc.llama_init_from_model(self.model, params)
         if not self.context:
             fail("no context")
@@ -134,7 +137,7 @@ def bench(a):
 # What a type is called among llama.cpp's file types, where that is not LLAMA_FTYPE_MOSTLY_ and its name.
 FILE_TYPES = {"F32": "LLAMA_FTYPE_ALL_F32", "MXFP4": "LLAMA_FTYPE_MOSTLY_MXFP4_MOE", "Q2_K": "LLAMA_FTYPE_MOSTLY_Q2_K_S",
               "Q3_K": "LLAMA_FTYPE_MOSTLY_Q3_K_S", "Q4_K": "LLAMA_FTYPE_MOSTLY_Q4_K_S", "Q5_K": "LLAMA_FTYPE_MOSTLY_Q5_K_S"}
-NEEDS_IMPORTANCE = {"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "Q2_K"}
+NEEDS_IMPORTANCE = {"IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "Q2_K"}
 
 
 def matrices(path):
@@ -196,11 +199,134 @@ def quantize(a):
     params.ftype = getattr(lc, known.get(name, "LLAMA_FTYPE_MOSTLY_" + name), None)
     if params.ftype is None:
         fail(f"no file type {name}")
-    if name in NEEDS_IMPORTANCE:
+    if a.imatrix:
+        params.imatrix, kept = read_imatrix(a.imatrix)
+    elif name in NEEDS_IMPORTANCE:
         params.imatrix, kept = importance(a.model)
     if lc.llama_model_quantize(os.fsencode(a.model), os.fsencode(a.out), ctypes.byref(params)) != 0:
         fail(f"{a.model} cannot be quantised to {name}")
     print_json({"type": name, "bytes": os.path.getsize(a.out)})
+
+
+# ---- base files of llama4 perplexity ----
+
+
+class Base:
+    def __init__(self, path):
+        self.data = np.memmap(path, np.uint8, "r")
+        magic, version, self.vocab, self.window, self.stride, self.rows, self.n_windows, self.n, self.bos, _ = struct.unpack("<8s7IiI", self.data[:44].tobytes())
+        if magic != b"L4LOGPRB" or version != 1:
+            fail(f"{path} is no base file")
+        self.tokens = self.data[44:44 + 4 * self.n].view("<u4")
+        self.at, self.size = 44 + 4 * self.n, 16 + 2 * self.vocab
+
+    def windows(self):
+        """(tokens as the model reads them, tokens as they are) of each window."""
+        for w in range(self.n_windows):
+            ids = self.tokens[w * self.stride:w * self.stride + self.window].astype(np.int64)
+            targets = ids.copy()
+            if self.bos >= 0:
+                ids[0] = self.bos
+            yield ids, targets
+
+    def next_row(self):
+        """Log-probabilities of the next scored token, and the most likely one."""
+        row = self.data[self.at:self.at + self.size]
+        self.at += self.size
+        high, step = row[:8].view("<f4").astype(np.float64)
+        values = high - step * row[16:].view("<u2").astype(np.float64)
+        return values - np.log(np.exp(values).sum()), int(row[8:12].view("<u4")[0])
+
+
+# ---- imatrix ----
+
+
+class Tensor(ctypes.Structure):
+    """The head of ggml_tensor."""
+
+
+Tensor._fields_ = [("type", ctypes.c_int), ("buffer", ctypes.c_void_p), ("ne", ctypes.c_int64 * 4), ("nb", ctypes.c_size_t * 4), ("op", ctypes.c_int),
+                   ("op_params", ctypes.c_int32 * 16), ("flags", ctypes.c_int32), ("src", ctypes.POINTER(Tensor) * 10), ("view_src", ctypes.c_void_p),
+                   ("view_offs", ctypes.c_size_t), ("data", ctypes.c_void_p), ("name", ctypes.c_char * 64)]
+
+
+def array(t, kind):
+    """A tensor's numbers, the slowest dimension first."""
+    raw = (ctypes.c_char * (sum((n - 1) * b for n, b in zip(t.ne, t.nb)) + np.dtype(kind).itemsize)).from_address(t.data)
+    return np.ndarray(tuple(t.ne)[::-1], kind, raw, strides=tuple(t.nb)[::-1])
+
+
+class Collector:
+    """Sums of the squares that the columns of each matrix meet, as llama-imatrix takes them."""
+
+    def __init__(self):
+        self.sums, self.counts = {}, {}
+        names = ctypes.CDLL(str(pathlib.Path(lc.__file__).parent / "lib/libggml-base.so")).ggml_op_name
+        names.restype, names.argtypes = ctypes.c_char_p, [ctypes.c_int]
+        self.op_name = names
+        self.callback = lc.ggml_backend_sched_eval_callback(self.look)
+
+    def look(self, pointer, ask, user):
+        t = ctypes.cast(pointer, ctypes.POINTER(Tensor)).contents
+        op = self.op_name(t.op)
+        if op not in (b"MUL_MAT", b"MUL_MAT_ID"):
+            return not ask
+        weights, x = t.src[0].contents, t.src[1].contents
+        name = weights.name.decode()
+        if x.type != 0 or not (name.startswith("blk.") or name == "output.weight") or not name.endswith(".weight"):
+            return not ask
+        if ask:
+            return True
+        columns, matrices = x.ne[0], weights.ne[2] if op == b"MUL_MAT_ID" else 1
+        sums = self.sums.setdefault(name, np.zeros((matrices, columns)))
+        counts = self.counts.setdefault(name, np.zeros(matrices))
+        squares = array(x, np.float32).astype(np.float64) ** 2
+        if op == b"MUL_MAT":
+            sums[0] += squares.reshape(-1, columns).sum(0)
+            counts[0] += squares.size // columns
+            return True
+        ids = array(t.src[2].contents, np.int32)[0, 0]  # [tokens][experts used]
+        for used in range(ids.shape[1]):
+            np.add.at(sums, ids[:, used], squares[0, :, used % x.ne[1]])
+            np.add.at(counts, ids[:, used], 1)
+        return True
+
+
+def write_imatrix(path, collector):
+    """The form before GGUF: sums scaled so that one count, of calls, suits all matrices of an entry. Matrices that no token used get ones."""
+    with open(path, "wb") as out:
+        out.write(struct.pack("<i", len(collector.sums)))
+        for name, sums in sorted(collector.sums.items()):
+            counts = collector.counts[name][:, None]
+            values = np.where(counts > 0, sums / np.maximum(counts, 1), 1).astype("<f4").tobytes()
+            out.write(struct.pack("<i", len(name)) + name.encode() + struct.pack("<ii", 1, len(values) // 4) + values)
+
+
+def read_imatrix(path):
+    """What llama_model_quantize takes, and the arrays that it points to."""
+    data, at = pathlib.Path(path).read_bytes(), 4
+    kept, entries = [], []
+    for _ in range(struct.unpack_from("<i", data)[0]):
+        n = struct.unpack_from("<i", data, at)[0]
+        name, (calls, count) = data[at + 4:at + 4 + n], struct.unpack_from("<ii", data, at + 4 + n)
+        at += 12 + n
+        kept.append(np.frombuffer(data, "<f4", count, at) / max(calls, 1))
+        at += 4 * count
+        entries.append(lc.llama_model_imatrix_data(name, kept[-1].ctypes.data_as(ctypes.POINTER(ctypes.c_float)), count))
+    entries.append(lc.llama_model_imatrix_data(None, None, 0))
+    return (lc.llama_model_imatrix_data * len(entries))(*entries), kept
+
+
+def imatrix(a):
+    """From the tokens of a base file, window after window."""
+    collector = Collector()
+    base = Base(a.kl_base)
+    context = Context(a.model, base.window, a.threads, callback=collector.callback)
+    for ids, _ in base.windows():
+        context.truncate(0)
+        context.decode(ids)
+    write_imatrix(a.out, collector)
+    print_json({"entries": len(collector.sums), "bytes": os.path.getsize(a.out)})
 
 
 # ---- perplexity ----
@@ -213,37 +339,24 @@ def log_softmax(x):
 
 
 def perplexity(a):
-    data = np.memmap(a.kl_base, np.uint8, "r")
-    magic, version, vocab, window, stride, rows, windows, n, bos, _ = struct.unpack("<8s7IiI", data[:44].tobytes())
-    if magic != b"L4LOGPRB" or version != 1:
-        fail(f"{a.kl_base} is no base file")
-    tokens = data[44:44 + 4 * n].view("<u4")
-    at, size = 44 + 4 * n, 16 + 2 * vocab
-    context = Context(a.model, window, a.threads)
-    if context.vocab_size != vocab:
+    base = Base(a.kl_base)
+    context = Context(a.model, base.window, a.threads)
+    if context.vocab_size != base.vocab:
         fail("the vocabularies differ")
     losses, divergences, same = [], [], 0
-    for w in range(windows):
-        ids = tokens[w * stride:w * stride + window].astype(np.int64)
-        targets = ids.copy()
-        if bos >= 0:
-            ids[0] = bos
+    for ids, targets in base.windows():
 
         def look(i, logits):
-            nonlocal at, same
-            high, step = data[at:at + 8].view("<f4").astype(np.float64)
-            top = int(data[at + 8:at + 12].view("<u4")[0])
-            base = high - step * data[at + 16:at + size].view("<u2").astype(np.float64)
-            base -= np.log(np.exp(base).sum())
-            at += size
+            nonlocal same
+            reference, top = base.next_row()
             model = log_softmax(logits)
             losses.append(-model[targets[i + 1]])
-            divergences.append(float((np.exp(base) * (base - model)).sum()))
+            divergences.append(float((np.exp(reference) * (reference - model)).sum()))
             same += int(np.argmax(logits)) == top
 
         context.truncate(0)
-        context.decode(ids[:window - 1], (window - rows - 1, look))
-    print_json({"tokens": n, "scored": len(losses), "perplexity": float(np.exp(np.mean(losses))), "divergence": float(np.mean(divergences)),
+        context.decode(ids[:base.window - 1], (base.window - base.rows - 1, look))
+    print_json({"tokens": base.n, "scored": len(losses), "perplexity": float(np.exp(np.mean(losses))), "divergence": float(np.mean(divergences)),
                 "divergence_median": float(np.median(divergences)), "divergence_99": float(np.percentile(divergences, 99)),
                 "same_top": same / len(losses)})
 
@@ -251,7 +364,7 @@ def perplexity(a):
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = ap.add_subparsers(dest="command", required=True)
-    for name, extra in (("bench", ()), ("quantize", ("out", "type")), ("perplexity", ())):
+    for name, extra in (("bench", ()), ("quantize", ("out", "type")), ("imatrix", ("out",)), ("perplexity", ())):
         sub = commands.add_parser(name)
         sub.add_argument("model")
         for operand in extra:
@@ -265,11 +378,12 @@ def main():
             sub.add_argument("--repeat", type=int, default=1)
         elif name == "quantize":
             sub.add_argument("--mix", action="store_true")
+            sub.add_argument("--imatrix")
         else:
             sub.add_argument("--kl-base", required=True)
     a = ap.parse_args()
     lc.llama_log_set(quiet, None)
-    {"bench": bench, "quantize": quantize, "perplexity": perplexity}[a.command](a)
+    {"bench": bench, "quantize": quantize, "imatrix": imatrix, "perplexity": perplexity}[a.command](a)
 
 
 if __name__ == "__main__":
