@@ -30,7 +30,7 @@ static void summarise(const char *path, double seconds)
 
 /* What both commands are told. */
 typedef struct arguments {
-    const char *in, *out, *vision, *type, *vocabulary; /* out: of the text part, vision: of the picture encoder; one of them may be NULL */
+    const char *in, *out, *vision, *type, *vocabulary, *imatrix; /* out: of the text part, vision: of the picture encoder; one of them may be NULL */
     uint32_t flags;
     const char *what;
 } arguments;
@@ -46,6 +46,7 @@ static int write_part(const arguments *a, const char *out, uint32_t flags)
     params.flags = a->flags | flags;
     params.type = a->type;
     params.vocabulary_path = a->vocabulary;
+    params.imatrix_path = flags & LLAMA4_CONVERT_VISION ? NULL : a->imatrix;
     params.log = warn;
     params.log_user = &bar;
     params.progress = progress_step;
@@ -107,6 +108,8 @@ static int run_quantize(int argc, char **argv)
          "q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q3_k, q4_k,\nq5_k, q6_k, iq4_nl, iq4_xs, mxfp4, or a mix:\nq2_k_m, q3_k_s, q3_k_m, q3_k_l, q4_k_s, "
          "q4_k_m,\nq5_k_s, q5_k_m",
          0, 0},
+        {"imatrix", 0, OPTION_TEXT, &a.imatrix, "FILE",
+         "an importance matrix made by llama-imatrix, old or\nnew: helps most at 2 and 3 bits", 0, 0},
         {"mmproj", 0, OPTION_TEXT, &a.vision, "OUT", MMPROJ, 0, 0},
         {"vocab", 0, OPTION_TEXT, &a.vocabulary, "FILE", VOCABULARY, 0, 0},
     };

@@ -876,6 +876,8 @@ typedef struct llama4_convert_params {
     llama4_progress_fn progress;  /* (nullable) */
     void *progress_user;
     const char *vocabulary_path;  /* (nullable) as in llama4_model_params */
+    const char *imatrix_path;     /* (since 1.1) (nullable) an importance matrix, as llama.cpp's llama-imatrix writes it in either of
+                                     its forms: errors in columns that meet large numbers count more. Needs a quantised type */
 } llama4_convert_params;
 
 /** LLAMA4_CONVERT_: (flags): bits for the flags of llama4_convert_params (since 1.1). */

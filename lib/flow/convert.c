@@ -109,11 +109,17 @@ llama4_status l4_convert(const char *in_path, const char *out_path, const llama4
     status = l4_model_open(&source, &open, &model, error);
     if (status)
         return status;
+    l4_imatrix *imatrix = NULL;
+    if (params->imatrix_path)
+        status = l4_imatrix_open(&model->allocator, params->imatrix_path, &imatrix, error);
+    j.imatrix = imatrix;
     j.allocator = &model->allocator;
     j.archive = model->archive;
     j.source = model;
     j.layers = model->config.layers;
-    status = l4_convert_run(&j, out_path, error);
+    if (status == LLAMA4_OK)
+        status = l4_convert_run(&j, out_path, error);
+    l4_imatrix_close(imatrix);
     l4_model_release(model);
     return status;
 }

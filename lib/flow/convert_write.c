@@ -2,6 +2,8 @@
  * time, so that memory stays bounded whatever the model's size. What the tensors and keys are, convert.c and convert_vision.c know. */
 #include "flow/convert_write.h"
 
+#include <string.h>
+
 #include "base/cpu.h"
 #include "base/half.h"
 #include "base/pool.h"
@@ -45,10 +47,34 @@ static void count_weights(l4_convert_job *j, const l4_convert_item *it, uint32_t
     j->weights[k] += n * it->count;
 }
 
+/* Everything that the imatrix says of a tensor is checked before anything is written. */
+static llama4_status check_importance(l4_convert_job *j, const l4_convert_item *it, llama4_error *error)
+{
+    int known, any = 0;
+    for (uint32_t i = 0; i < it->count; i++) {
+        llama4_status status = l4_imatrix_columns(j->imatrix, it->name, i, it->count, it->cols, NULL, &known, error);
+        if (status)
+            return status;
+        any |= known;
+    }
+    j->weighted += (uint32_t)any;
+    if (!any && strncmp(it->name, "blk.", 4) == 0) { /* others are commonly left out */
+        j->unknown++;
+        memcpy(j->example, it->name, sizeof j->example);
+    }
+    return LLAMA4_OK;
+}
+
 static llama4_status describe(l4_convert_job *j, const l4_convert_item *it, llama4_error *error)
 {
     uint64_t dims[3] = {it->cols, it->rows, it->count};
     uint32_t type = output_type(j, it);
+    if (j->imatrix && !it->vector && l4_quantize_can(type)) {
+        llama4_status status = check_importance(j, it, error);
+        if (status)
+            return status;
+    }
+    j->longest = it->cols > j->longest ? it->cols : j->longest;
     count_weights(j, it, type);
     if (it->cols > j->buffer_floats)
         j->buffer_floats = it->cols;
@@ -116,6 +142,7 @@ static llama4_status copy_rows(l4_convert_job *j, const l4_matrix *m, size_t row
 
 typedef struct encoding {
     const l4_convert_job *j;
+    const float *importance; /* NULL: all alike */
     uint32_t type;
     size_t cols, row_bytes;
 } encoding;
@@ -127,10 +154,10 @@ static void encode_task(void *argument, size_t begin, size_t end, int worker)
     for (size_t r = begin; r < end; r++) {
         const float *row = e->j->rows + r * e->cols;
         uint8_t *out = e->j->encoded + r * e->row_bytes;
-        if (!(e->j->params->flags & LLAMA4_CONVERT_SEARCH) && l4_encode_row(e->type, row, e->cols, out))
+        if (!e->importance && !(e->j->params->flags & LLAMA4_CONVERT_SEARCH) && l4_encode_row(e->type, row, e->cols, out))
             continue;
         if (l4_quantize_can(e->type))
-            l4_quantize_row(e->type, row, NULL, e->cols, out);
+            l4_quantize_row(e->type, row, e->importance, e->cols, out);
         else
             l4_encode_row(e->type, row, e->cols, out);
     }
@@ -145,20 +172,24 @@ static llama4_status check_finite(const float *x, size_t n, const char *name, ll
     return LLAMA4_OK;
 }
 
-static llama4_status write_matrix(l4_convert_job *j, const char *name, const l4_matrix *m, uint32_t type, llama4_error *error)
+static llama4_status write_matrix(l4_convert_job *j, const l4_convert_item *it, uint32_t index, uint32_t type, llama4_error *error)
 {
+    const l4_matrix *m = matrix_at(it, index);
     size_t row_bytes = (size_t)l4_type_row_bytes(l4_type_find(type), m->cols);
     if (m->layout == L4_ROWS && m->type == type)
         return copy_rows(j, m, row_bytes, error);
     llama4_status status = LLAMA4_OK;
+    int known = 0;
+    if (j->imatrix && l4_quantize_can(type))
+        status = l4_imatrix_columns(j->imatrix, it->name, index, it->count, m->cols, j->importance, &known, error);
     size_t fit = j->buffer_floats / m->cols;
     uint32_t group = fit < MAX_ROWS ? (uint32_t)fit : MAX_ROWS;
     for (uint32_t first = 0; status == LLAMA4_OK && first < m->rows; first += group) {
         uint32_t n = m->rows - first < group ? m->rows - first : group;
-        const encoding e = {j, type, m->cols, row_bytes};
+        const encoding e = {j, known ? j->importance : NULL, type, m->cols, row_bytes};
         decode_rows(m, first, n, j->rows);
         if (l4_quantize_can(type))
-            status = check_finite(j->rows, (size_t)n * m->cols, name, error);
+            status = check_finite(j->rows, (size_t)n * m->cols, it->name, error);
         if (status)
             break;
         l4_pool_run(j->pool, encode_task, (void *)(uintptr_t)&e, n, 1);
@@ -176,7 +207,7 @@ static llama4_status write_item(l4_convert_job *j, const l4_convert_item *it, ll
         status = put(j, j->encoded, (size_t)it->cols * 4, error);
     }
     for (uint32_t i = 0; !it->vector && status == LLAMA4_OK && i < it->count; i++)
-        status = write_matrix(j, it->name, matrix_at(it, i), type, error);
+        status = write_matrix(j, it, i, type, error);
     uint64_t before = j->writer.written;
     if (status == LLAMA4_OK)
         status = l4_gguf_pad(&j->writer, error);
@@ -186,13 +217,30 @@ static llama4_status write_item(l4_convert_job *j, const l4_convert_item *it, ll
 
 /* ---- The whole ---- */
 
-static llama4_status check_output(const l4_archive *archive, const char *path, llama4_error *error)
+static llama4_status check_output(const l4_convert_job *j, const char *path, llama4_error *error)
 {
     if (l4_file_kind(path) == L4_FILE_DIRECTORY)
         return l4_fail(error, LLAMA4_ERR_IO, "cannot write %s: it is a directory", path);
-    for (size_t i = 0; i < archive->n_files; i++)
-        if (l4_map_is_path(&archive->files[i], path))
+    for (size_t i = 0; i < j->archive->n_files; i++)
+        if (l4_map_is_path(&j->archive->files[i], path))
             return l4_fail(error, LLAMA4_ERR_ARGUMENT, "out_path %s is a file of the model that is being converted", path);
+    if (j->imatrix && l4_map_is_path(&l4_imatrix_archive(j->imatrix)->files[0], path))
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "out_path %s is the imatrix", path);
+    return LLAMA4_OK;
+}
+
+/* After the first walk: an imatrix of another model must not go unnoticed. */
+static llama4_status check_coverage(const l4_convert_job *j, llama4_error *error)
+{
+    const l4_log log = {j->params->log, j->params->log_user};
+    const char *path = j->params->imatrix_path;
+    if (!j->imatrix)
+        return LLAMA4_OK;
+    if (!j->weighted)
+        return l4_fail(error, LLAMA4_ERR_ARGUMENT, "imatrix %s has nothing about any matrix that is quantised", path);
+    if (j->unknown)
+        l4_say(&log, LLAMA4_LOG_WARNING, "imatrix %s has nothing about %u of the layers' tensors, such as %s: their columns matter alike", path,
+               (unsigned)j->unknown, j->example);
     return LLAMA4_OK;
 }
 
@@ -202,6 +250,8 @@ static llama4_status write_data(l4_convert_job *j, llama4_error *error)
     llama4_status status = l4_alloc(a, j->buffer_floats, sizeof *j->rows, "rows to convert", &j->rows, error);
     if (status == LLAMA4_OK)
         status = l4_alloc(a, j->buffer_floats, sizeof *j->rows, "converted rows", &j->encoded, error);
+    if (status == LLAMA4_OK && j->imatrix)
+        status = l4_alloc(a, j->longest, sizeof *j->importance, "importance of columns", &j->importance, error);
     const atomic_int never = 0;
     const int cores = l4_cpu_count();
     if (status == LLAMA4_OK)
@@ -215,6 +265,7 @@ static llama4_status write_data(l4_convert_job *j, llama4_error *error)
     l4_pool_destroy(j->pool);
     l4_free(a, j->rows);
     l4_free(a, j->encoded);
+    l4_free(a, j->importance);
     return status;
 }
 
@@ -223,9 +274,11 @@ llama4_status l4_convert_run(l4_convert_job *j, const char *out_path, llama4_err
     const l4_allocator *a = j->allocator;
     j->buffer_floats = BUFFER_FLOATS;
     l4_gguf_builder_init(&j->builder, a);
-    llama4_status status = check_output(j->archive, out_path, error);
+    llama4_status status = check_output(j, out_path, error);
     if (status == LLAMA4_OK)
         status = j->visit_all(j, describe, error);
+    if (status == LLAMA4_OK)
+        status = check_coverage(j, error);
     for (int k = 0, best = 0; k < 3; k++)
         if (j->weights[k] && j->weights[k] >= j->weights[best]) {
             best = k;

@@ -5,6 +5,7 @@
 #include "base/pool.h"
 #include "flow/convert.h"
 #include "flow/convert_types.h"
+#include "format/imatrix.h"
 
 /* One tensor to be written. */
 typedef struct l4_convert_item {
@@ -31,6 +32,7 @@ struct l4_convert_job {
     llama4_status (*put_keys)(l4_convert_job *j, llama4_error *error);
     l4_type_plan plan;
     uint32_t layers;             /* for the plan */
+    const l4_imatrix *imatrix;   /* NULL: all columns matter alike */
     /* Used by put_keys: */
     l4_gguf_builder builder;
     l4_convert_summary summary;
@@ -41,6 +43,10 @@ struct l4_convert_job {
     uint32_t types[3];
     float *rows;                 /* decoded */
     uint8_t *encoded;
+    float *importance;           /* of the columns of the matrix at hand */
+    size_t longest;              /* columns that any matrix has */
+    uint32_t weighted, unknown;  /* tensors of layers that are quantised, in the imatrix and not */
+    char example[64];            /* one of the latter */
     size_t buffer_floats;
     uint64_t done, shown;        /* bytes of data written, and when the callback last heard of it */
 };

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write the seeds of fuzz_model to corpus/model: whole Llama 4 models of a few kilobytes, random weights, as GGUF. Those of
-fuzz_baseline go to corpus/baseline: base files of llama4 perplexity; those of fuzz_vision, fuzz_png, fuzz_jpeg, fuzz_tiles and
-fuzz_plan to the folders of their names.
+fuzz_baseline go to corpus/baseline: base files of llama4 perplexity; those of fuzz_imatrix, fuzz_vision, fuzz_png, fuzz_jpeg,
+fuzz_tiles and fuzz_plan to the folders of their names.
 
 Each seed of fuzz_model is a GGUF file with four bytes behind it that fuzz_model reads: see fuzz_model.c. The same bytes come out every
 time.
@@ -247,6 +247,32 @@ def write_plans():
         (out / name).write_bytes(data)
 
 
+def write_imatrices():
+    """Importance matrices of both forms, for fuzz_imatrix."""
+    out = pathlib.Path(__file__).resolve().parent / "corpus/imatrix"
+    out.mkdir(parents=True, exist_ok=True)
+    entries = {"blk.0.attn_q.weight": (1, 16), "blk.0.ffn_up_exps.weight": (2, 8), "output.weight": (1, 4)}
+    numbers = {name: [abs(rnd.gauss(0, 1)) for _ in range(a * b)] for name, (a, b) in entries.items()}
+    old = struct.pack("<i", len(entries))
+    for name, values in numbers.items():
+        old += struct.pack("<i", len(name)) + name.encode() + struct.pack("<ii", 3, len(values)) + struct.pack(f"<{len(values)}f", *values)
+    (out / "old").write_bytes(old)
+    (out / "old-trailer").write_bytes(old + struct.pack("<ii", 12, 8) + b"text.txt")
+    tensors = []
+    for name, (matrices, columns) in entries.items():
+        tensors.append((name + ".in_sum2", (columns, matrices), numbers[name]))
+        tensors.append((name + ".counts", (1, matrices), [0.0, 40.0][-matrices:]))
+    keys = [("general.type", STRING, "imatrix"), ("imatrix.datasets", ARRAY, (STRING, ["text.txt"])), ("imatrix.chunk_count", U32, 12),
+            ("imatrix.chunk_size", U32, 512)]
+    infos, data = b"", b""
+    for name, dims, values in tensors:
+        infos += text(name) + struct.pack("<I", 2) + struct.pack("<2Q", *dims) + struct.pack("<IQ", F32, len(data))
+        data += struct.pack(f"<{len(values)}f", *values)
+        data += bytes(-len(data) % ALIGNMENT)
+    head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(keys)) + b"".join(text(k) + struct.pack("<I", t) + value(t, v) for k, t, v in keys) + infos
+    (out / "gguf").write_bytes(head + bytes(-len(head) % ALIGNMENT) + data)
+
+
 def main():
     write_base_files()
     write_pictures()
@@ -267,6 +293,7 @@ def main():
         print(name, len(data) + 4)
     write_encoders()
     write_plans()
+    write_imatrices()
 
 
 if __name__ == "__main__":

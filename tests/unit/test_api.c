@@ -370,7 +370,7 @@ TEST(struct_sizes)
     SIZES(llama4_model_params, offsetof(llama4_model_params, vision_path), try_vocab(p));
     SIZES(llama4_context_params, sizeof(llama4_context_params), try_context(p));
     SIZES(llama4_generate_params, offsetof(llama4_generate_params, embeddings), try_limited(p));
-    SIZES(llama4_convert_params, sizeof(llama4_convert_params), try_convert(p));
+    SIZES(llama4_convert_params, offsetof(llama4_convert_params, imatrix_path), try_convert(p));
     SIZES(llama4_message, offsetof(llama4_message, parts), try_message(p));
     SIZES(llama4_tool_call, sizeof(llama4_tool_call), try_call(p));
     SIZES(llama4_image_params, sizeof(llama4_image_params), try_image(p));

@@ -140,6 +140,7 @@ def contradictions():
     Run("tokenize", MODEL).mistake("TEXT")
     Run("tokenize", MODEL, "text", "-f", "file").mistake("TEXT")
     Run("convert", MODEL, "out", "--type", "q9_9").mistake("q9_9")
+    Run("convert", MODEL, "out", "--imatrix", "file").mistake("imatrix")
 
 
 # ---- Files that are not what they should be ----

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """llama4 bench and llama4 perplexity from outside: the form of what bench prints, never how fast; and the sums of perplexity, done
-again from its base files.
+again from its base files. And llama4 quantize --imatrix.
 
     test_cli_measure.py LLAMA4_BINARY REPO_ROOT [NAME...]
 
@@ -257,6 +257,26 @@ def a_stopped_save_leaves_nothing():
     equal((process.returncode, out, err), (130, b"", b""))
     equal(sorted(p.name for p in cli.TEMP.iterdir()), ["kept.base", "text.txt"])
     equal(path.read_text(), "kept")
+
+
+# ---- quantize --imatrix ----
+
+
+@test
+def quantize_by_importance():
+    plain, weighted, weights = cli.TEMP / "plain.gguf", cli.TEMP / "weighted.gguf", cli.TEMP / "imatrix.dat"
+    name, columns = b"blk.0.attn_q.weight", 256
+    entry = struct.pack("<i", len(name)) + name + struct.pack("<ii", 1, columns)
+    weights.write_bytes(struct.pack("<i", 1) + entry + struct.pack(f"<{columns}f", *(1.0 if i % 4 == 0 else 0.01 for i in range(columns))))
+    Run("quantize", cli.MODEL, plain, "--type", "q4_k").ok()
+    result = Run("quantize", cli.MODEL, weighted, "--type", "q4_k", "--imatrix", weights).ok()
+    check("warning" in result.err and "imatrix.dat" in result.err and "blk." in result.err, f"no warning: {result.err!r}")
+    a, b = plain.read_bytes(), weighted.read_bytes()
+    differ = [i for i in range(len(a)) if a[i] != b[i]] if len(a) == len(b) else []
+    check(0 < len(differ) and differ[-1] - differ[0] < 256 * 144, "not just one matrix differs")
+    Run("quantize", cli.MODEL, plain, "--type", "q4_k", "--imatrix", cli.MODEL).failure("not an imatrix")
+    Run("quantize", cli.MODEL, plain, "--type", "q4_k", "--imatrix", "nowhere.dat").failure("nowhere.dat")
+    equal(plain.read_bytes() == a, True, "a failed quantisation keeps the old file: that")
 
 
 if __name__ == "__main__":

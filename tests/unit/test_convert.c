@@ -361,7 +361,7 @@ TEST(arguments)
     char path[200];
     make_folder();
     CHECK_EQ(llama4_convert_params_init(NULL, sizeof p), LLAMA4_ERR_ARGUMENT);
-    CHECK_EQ(llama4_convert_params_init(&p, sizeof p - 1), LLAMA4_ERR_ARGUMENT);
+    CHECK_EQ(llama4_convert_params_init(&p, offsetof(llama4_convert_params, imatrix_path) - 1), LLAMA4_ERR_ARGUMENT);
     CHECK_EQ(llama4_convert(NULL, path_a, NULL, &e), LLAMA4_ERR_ARGUMENT);
     CHECK_EQ(llama4_convert(SCOUT, NULL, NULL, &e), LLAMA4_ERR_ARGUMENT);
     CHECK_EQ(llama4_convert(SCOUT, "", NULL, &e), LLAMA4_ERR_ARGUMENT);

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # SHA-256 of the files that this module was made from
 HEADER_SHA256 = {
-    "llama4.h": "d32aec12afcde19339bdc166cefa6184d5ccb0391a0fd06eb52fa73931db34e9",
+    "llama4.h": "22f504c233ee195f03e257eccb608c16d564555b40331c1de6d0c0a630708b50",
     "version.h": "20632a2b0e3cc2640ec61045f9e9cf08ba740a0356f718ea1a852c7c98cb0b37",
 }
 
@@ -1006,6 +1006,8 @@ class llama4_convert_params(Structure):
     progress: (nullable)
     progress_user: (nullable)
     vocabulary_path: (nullable) as in llama4_model_params
+    imatrix_path: (nullable) an importance matrix, as llama.cpp's llama-imatrix writes it in either of its
+        forms: errors in columns that meet large numbers count more. Needs a quantised type
     """
 
     struct_size: int
@@ -1019,6 +1021,7 @@ class llama4_convert_params(Structure):
     progress: Any
     progress_user: Optional[int]
     vocabulary_path: Optional[builtins.bytes]
+    imatrix_path: Optional[builtins.bytes]
 
     _fields_ = [
         ("struct_size", c_uint32),
@@ -1032,6 +1035,7 @@ class llama4_convert_params(Structure):
         ("progress", llama4_progress_fn),
         ("progress_user", c_void_p),
         ("vocabulary_path", c_char_p),
+        ("imatrix_path", c_char_p),
     ]
 
 

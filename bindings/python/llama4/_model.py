@@ -181,20 +181,22 @@ class Model(Owner):
 
 
 def convert(source: Path, target: Path, *, type: Optional[str] = None, vocabulary: Optional[Path] = None, vision: bool = False,
-            progress: Optional[Progress] = None, log: Optional[Log] = None) -> None:
+            imatrix: Optional[Path] = None, progress: Optional[Progress] = None, log: Optional[Log] = None) -> None:
     """Write the text part of a model, anything that Model.open takes, as one GGUF file.
 
     type: of matrices: "f32", "f16", "bf16", "q8_0", "q4_0" and more, see llama4_convert_params; None leaves them as they are
     vision: write the picture encoder, as a file for Model.open(vision=...), in place of the text part
+    imatrix: an importance matrix of llama.cpp's llama-imatrix, which says where errors count more; needs a quantised type
     """
     reporter = Reporter(progress)
     callbacks = ffi.llama4_progress_fn(reporter), log_callback(log)
     params = ffi.llama4_convert_params(
         struct_size=ctypes.sizeof(ffi.llama4_convert_params), flags=ffi.LLAMA4_CONVERT_VISION if vision else 0, type=None if type is None else encode(type, "type"), log=callbacks[1],
-        progress=callbacks[0], vocabulary_path=None if vocabulary is None else path_bytes(vocabulary))
+        progress=callbacks[0], vocabulary_path=None if vocabulary is None else path_bytes(vocabulary),
+        imatrix_path=None if imatrix is None else path_bytes(imatrix))
     error, names = new_error(), (path_bytes(source), path_bytes(target))
 
     def call(job: Any) -> int:
         return library.llama4_convert(*names, ctypes.byref(params), ctypes.byref(error)) if job.claim() else 0
 
-    raise_if(run(call, reporter, lambda: None), error, source, vocabulary)
+    raise_if(run(call, reporter, lambda: None), error, source, vocabulary, imatrix)

@@ -27,6 +27,7 @@ pub struct Convert<'a> {
     tensor_type: Option<String>,
     vocabulary: Option<PathBuf>,
     vision: bool,
+    imatrix: Option<PathBuf>,
     keep: Keep,
     progress: Option<Box<Progress<'a>>>,
 }
@@ -37,6 +38,7 @@ impl fmt::Debug for Convert<'_> {
             .field("tensor_type", &self.tensor_type)
             .field("vocabulary", &self.vocabulary)
             .field("vision", &self.vision)
+            .field("imatrix", &self.imatrix)
             .finish()
     }
 }
@@ -63,6 +65,12 @@ impl<'a> Convert<'a> {
     /// A tokenizer.json, tokenizer.model or GGUF to take the vocabulary from.
     pub fn vocabulary(mut self, path: impl Into<PathBuf>) -> Self {
         self.vocabulary = Some(path.into());
+        self
+    }
+
+    /// An importance matrix of llama.cpp's llama-imatrix, which says where errors count more. Needs a quantised type.
+    pub fn imatrix(mut self, path: impl Into<PathBuf>) -> Self {
+        self.imatrix = Some(path.into());
         self
     }
 
@@ -93,6 +101,7 @@ impl<'a> Convert<'a> {
             .map(|name| c_string(name, "the tensor type"))
             .transpose()?;
         let vocabulary = self.vocabulary.as_deref().map(c_path).transpose()?;
+        let imatrix = self.imatrix.as_deref().map(c_path).transpose()?;
         let user = &self.keep as *const Keep as *mut c_void;
         let mut params = sys::llama4_convert_params {
             struct_size: size_of::<sys::llama4_convert_params>() as u32,
@@ -103,6 +112,7 @@ impl<'a> Convert<'a> {
             },
             type_: tensor_type.as_ref().map_or(std::ptr::null(), |name| name.as_ptr()),
             vocabulary_path: vocabulary.as_ref().map_or(std::ptr::null(), |path| path.as_ptr()),
+            imatrix_path: imatrix.as_ref().map_or(std::ptr::null(), |path| path.as_ptr()),
             ..Default::default()
         };
         if self.keep.log.is_some() {
