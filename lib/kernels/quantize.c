@@ -14,7 +14,7 @@
 #include "kernels/packed.h"
 
 #define MAX_GROUP 32
-#define ROUNDS 3 /* of fitting integers to units, and units to integers */
+#define ROUNDS 2 /* of fitting integers to units, and units to integers */
 
 static void put_f16(uint8_t *p, float f)
 {
