@@ -58,13 +58,13 @@ class Context(Owner):
                  sequences: int = 0, kv_type: Optional[str] = None, progress: Optional[Progress] = None) -> None:
         """context_length: positions per sequence; 0 as the model was made for. Costs nothing until used
         threads: 0: one per processor
-        batch_size: tokens computed together; 0: 512
+        batch_size: tokens computed together; 0: 512, or 4096 when experts are streamed. With a budget of memory, fewer may be taken
         sequences: independent sequences, numbered from 0; 0: 64
         kv_type: how keys and values are kept: "f16" or "f32"; None is "f16"
         progress: called in the thread that decodes with a fraction from 0 to 1, in every layer of a decode of more than one token, and of
             pictures; returning something true cancels it
         """
-        owner = model._get()
+        owner = model._running()
         if kv_type not in KV_TYPES:
             raise _errors.argument(f"kv_type is {kv_type!r}, not 'f16' or 'f32'")
         self._reporter = Reporter(progress)
@@ -346,6 +346,14 @@ class Context(Owner):
         with self._lock:
             raise_if(library.llama4_context_get_info(handle.pointer, ctypes.byref(info), ctypes.byref(error)), error)
         return ContextInfo(info)
+
+    def expert_counts(self, layer: int) -> NDArray[np.uint64]:
+        """How tokens were routed: of those computed so far, how many went to each routed expert of a layer. All 0 for a dense layer."""
+        counts, count, error, handle = np.zeros(self._model.info.experts, np.uint64), ctypes.c_size_t(), new_error(), self._enter()
+        with self._lock:
+            raise_if(library.llama4_context_get_expert_counts(handle.pointer, int32(layer, "layer"), address(ctypes.c_uint64, counts),
+                                                              counts.size, ctypes.byref(count), ctypes.byref(error)), error)
+        return counts
 
     @property
     def model(self) -> Model:

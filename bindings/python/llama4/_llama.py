@@ -73,13 +73,14 @@ class Llama:
 
     def __init__(self, model_path: Union[str, os.PathLike[str]], *, n_ctx: int = 512, n_batch: int = 512,
                  n_threads: Optional[int] = None, seed: int = RANDOM_SEED, last_n_tokens_size: int = 64, verbose: bool = True,
-                 vision_path: Union[str, os.PathLike[str], None] = None, **others: Any) -> None:
+                 vision_path: Union[str, os.PathLike[str], None] = None, memory: Optional[int] = None, **others: Any) -> None:
         """model_path: a GGUF file, or a Hugging Face directory
         n_ctx: positions; 0: as the model was made for
         seed: of the random numbers for calls that give none; 0xFFFFFFFF or a negative one: others each time
         last_n_tokens_size: tokens that penalties look back on
         verbose: write what the library has to say to standard error
         vision_path: the picture encoder, see Model.open; messages may then hold pictures, see Vocab.chat_tokenize
+        memory: bytes to stay within, see Model.open; experts that do not fit are read from the file when they are needed
         """
         _refuse(others, "Llama()", CONSTRUCTOR, ACCEPTED)
         self.verbose = verbose
@@ -87,7 +88,8 @@ class Llama:
         self.last_n_tokens_size = last_n_tokens_size
         self._random: Optional[random.Random] = None
         self.set_seed(seed)
-        self._model = Model.open(model_path, vision=vision_path, threads=n_threads or 0, log=_print_log if verbose else None)
+        self._model = Model.open(model_path, vision=vision_path, threads=n_threads or 0, log=_print_log if verbose else None,
+                                 memory=memory)
         self._context = Context(self._model, context_length=n_ctx, batch_size=n_batch, sequences=1)
 
     # ---- The handles underneath ----

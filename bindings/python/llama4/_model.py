@@ -10,7 +10,8 @@ import numpy as np
 from . import _errors
 from . import _ffi as ffi
 from ._native import (
-    Handle, Log, Owner, Progress, Record, Reporter, encode, int32, library, log_callback, new_error, path_bytes, raise_if, run)
+    Handle, Log, Owner, Progress, Record, Reporter, encode, int32, library, log_callback, new_error, number, path_bytes, raise_if,
+    run)
 from ._vocab import Text, Vocab
 
 if TYPE_CHECKING:
@@ -28,6 +29,36 @@ class TensorInfo(Record):
     """One tensor as stored in its file: the fields of llama4_tensor_info."""
 
 
+class MemoryInfo(Record):
+    """What a model's weights take, and how its experts come into memory: the fields of llama4_memory_info. Counts start when the model is
+    opened; where experts are not streamed, those from expert_bytes on are 0."""
+
+    streaming: bool               #: experts are read when they are needed
+    limit_bytes: Optional[int]    #: the budget; None: there is none
+    used_bytes: int               #: of it now, contexts included; 0 without a budget
+    resident_bytes: int           #: weights that stay in memory
+    expert_bytes: int             #: that a routed expert takes in memory
+    expert_count: int             #: routed experts of all layers
+    expert_slots: int             #: of those in memory now, or on their way
+    requests: int                 #: experts that batches needed; one counts once for each batch and layer
+    hits: int                     #: of those, in memory when they were asked for
+    read_ahead: int               #: experts read before they were asked for
+    wasted: int                   #: of those, given up without having been used
+    bytes_read: int               #: from the files since they were opened, resident weights included
+    read_seconds: float           #: while something was being read
+    wait_seconds: float           #: that decoding waited for experts
+    direct: bool                  #: reads go past the system's cache; False: the file system refuses that
+
+    def __init__(self, struct: ffi.llama4_memory_info) -> None:
+        super().__init__(struct)
+        self.__dict__.update(streaming=struct.streaming != 0, direct=struct.direct != 0, limit_bytes=struct.limit_bytes or None)
+
+    @property
+    def hit_rate(self) -> Optional[float]:
+        """The share of requests that found their expert in memory; None: nothing was asked for."""
+        return self.hits / self.requests if self.requests else None
+
+
 class Model(Owner):
     """An open model. Immutable: any number of threads may use it at once.
 
@@ -37,10 +68,10 @@ class Model(Owner):
 
     The files are mapped, not copied: they must not change while the model, or anything made from it, lives."""
 
-    def __init__(self, handle: Handle, threads: int = 0, context_length: int = 0) -> None:
+    def __init__(self, handle: Handle, threads: int = 0, context_length: int = 0, streaming: bool = False) -> None:
         """Not for you: Model.open makes them."""
         self._handle = handle
-        self._threads, self._context_length = threads, context_length
+        self._threads, self._context_length, self._streaming = threads, context_length, streaming
         self._idle: List[Context] = []
         info, error = ffi.llama4_model_info(struct_size=ctypes.sizeof(ffi.llama4_model_info)), new_error()
         raise_if(library.llama4_model_get_info(handle.pointer, ctypes.byref(info), ctypes.byref(error)), error)
@@ -52,8 +83,8 @@ class Model(Owner):
 
     @classmethod
     def open(cls, path: Path, *, vocabulary: Optional[Path] = None, vision: Optional[Path] = None, threads: int = 0, context_length: int = 0,
-             progress: Optional[Progress] = None, log: Optional[Log] = None, cpu_level: int = 0,
-             header_only: bool = False) -> Model:
+             progress: Optional[Progress] = None, log: Optional[Log] = None, cpu_level: int = 0, memory: Optional[int] = None,
+             stream: bool = False, expert_slots: int = 0, header_only: bool = False) -> Model:
         """From a GGUF file (any part of a split one), or a Hugging Face directory.
 
         vocabulary: a tokenizer.json, tokenizer.model or GGUF file to take the vocabulary from
@@ -63,38 +94,48 @@ class Model(Owner):
         progress: called with a fraction from 0 to 1; returning something true cancels
         log: called with a level (1 warning, 2 information) and a line of text, also on behalf of contexts; perhaps from another thread
         cpu_level: caps the instruction set (LLAMA4_CPU_ in llama4.h); every level gives the same bits
+        memory: bytes that weights, contexts and all that they grow to shall stay within; None: what the machine, or the process's control
+            group, has. Experts that do not fit are read from the files when they are needed, with the same results. The vocabulary and
+            pictures come on top. OutOfMemoryError tells how much is needed at least; llama4.plan knows before
+        stream: read experts when they are needed even if all would fit
+        expert_slots: at most so many routed experts in memory, 2 or more; 0: as many as fit
         header_only: read shapes and names only, for Model.info and Model.tensors
         """
         name = path_bytes(path)
         return cls._open(lambda *rest: library.llama4_model_open(name, *rest), path, (), vocabulary, vision, threads, context_length, progress,
-                         log, cpu_level, header_only)
+                         log, cpu_level, memory, stream, expert_slots, header_only)
 
     @classmethod
     def open_memory(cls, data: Any, *, vocabulary: Optional[Path] = None, vision: Optional[Path] = None, threads: int = 0,
-                    context_length: int = 0, progress: Optional[Progress] = None, log: Optional[Log] = None, cpu_level: int = 0) -> Model:
+                    context_length: int = 0, progress: Optional[Progress] = None, log: Optional[Log] = None, cpu_level: int = 0,
+                    memory: Optional[int] = None, stream: bool = False, expert_slots: int = 0) -> Model:
         """From the bytes of a single GGUF file, in anything that has a buffer (bytes, mmap, numpy). They are not copied: the model holds
         the buffer, and nobody may change it."""
         array = np.frombuffer(data, dtype=np.uint8)
         return cls._open(lambda *rest: library.llama4_model_open_memory(array.__array_interface__["data"][0], array.size, *rest), None, (array,),
-                         vocabulary, vision, threads, context_length, progress, log, cpu_level, False)
+                         vocabulary, vision, threads, context_length, progress, log, cpu_level, memory, stream, expert_slots, False)
 
     @classmethod
     def open_fd(cls, fd: int, *, vocabulary: Optional[Path] = None, vision: Optional[Path] = None, threads: int = 0,
-                context_length: int = 0, progress: Optional[Progress] = None, log: Optional[Log] = None, cpu_level: int = 0) -> Model:
+                context_length: int = 0, progress: Optional[Progress] = None, log: Optional[Log] = None, cpu_level: int = 0,
+                memory: Optional[int] = None, stream: bool = False, expert_slots: int = 0) -> Model:
         """From an open file descriptor of a single GGUF file, which is not closed, and may be closed once this returns."""
         number = int32(fd, "fd")
         return cls._open(lambda *rest: library.llama4_model_open_fd(number, *rest), None, (), vocabulary, vision, threads, context_length,
-                         progress, log, cpu_level, False)
+                         progress, log, cpu_level, memory, stream, expert_slots, False)
 
     @classmethod
     def _open(cls, function: Callable[..., int], path: Optional[Path], keep: Any, vocabulary: Optional[Path],
-              vision: Optional[Path], threads: int, context_length: int, progress: Optional[Progress], log: Optional[Log], cpu_level: int, header_only: bool) -> Model:
+              vision: Optional[Path], threads: int, context_length: int, progress: Optional[Progress], log: Optional[Log], cpu_level: int,
+              memory: Optional[int], stream: bool, expert_slots: int, header_only: bool) -> Model:
         reporter = Reporter(progress)
         callbacks = ffi.llama4_progress_fn(reporter), log_callback(log)
         params = ffi.llama4_model_params(
-            struct_size=ctypes.sizeof(ffi.llama4_model_params), flags=ffi.LLAMA4_MODEL_HEADER_ONLY if header_only else 0,
+            struct_size=ctypes.sizeof(ffi.llama4_model_params),
+            flags=(ffi.LLAMA4_MODEL_HEADER_ONLY if header_only else 0) | (ffi.LLAMA4_MODEL_STREAM if stream else 0),
             progress=callbacks[0], log=callbacks[1], vocabulary_path=None if vocabulary is None else path_bytes(vocabulary),
-            cpu_level=int32(cpu_level, "cpu_level"), vision_path=None if vision is None else path_bytes(vision))
+            cpu_level=int32(cpu_level, "cpu_level"), vision_path=None if vision is None else path_bytes(vision),
+            memory_bytes=memory_bytes(memory), expert_slots=int32(expert_slots, "expert_slots"))
         out, error = ctypes.POINTER(ffi.llama4_model)(), new_error()
 
         def call(job: Any) -> Optional[Handle]:
@@ -107,7 +148,7 @@ class Model(Owner):
         if handle is None:
             raise_if(error.status, error, path, vocabulary, vision)
         assert handle is not None
-        return cls(handle, threads, context_length)
+        return cls(handle, threads, context_length, _memory(handle).streaming)
 
     # ---- What it is ----
 
@@ -128,6 +169,28 @@ class Model(Owner):
             found.append(TensorInfo(info))
         return found
 
+    def memory(self) -> MemoryInfo:
+        """What it takes, and how its experts come into memory. Contexts may be at work meanwhile."""
+        return _memory(self._running())
+
+    def save_experts(self, path: Path) -> None:
+        """Write which experts are in memory as a small file, for load_experts. StateError if the model does not stream any."""
+        error, folder = new_error(), os.path.dirname(os.fspath(path))
+        raise_if(library.llama4_model_save_experts(self._running().pointer, path_bytes(path), ctypes.byref(error)), error, folder or None)
+
+    def load_experts(self, path: Path) -> None:
+        """Start to read the experts that were in memory at save_experts, as many as there are free slots for, and return at once. Never
+        changes results. FormatError for a model of another shape, StateError if the model does not stream experts."""
+        error = new_error()
+        raise_if(library.llama4_model_load_experts(self._running().pointer, path_bytes(path), ctypes.byref(error)), error, path)
+
+    def _running(self) -> Handle:
+        """The handle; StateError where the threads that read experts are missing."""
+        handle: Handle = self._get()
+        if self._streaming and not handle.here():
+            raise _errors.state("the model streams experts and was opened before this process was forked off: its threads did not come along")
+        return handle
+
     def tokenize(self, text: Text, *, bos: bool = False, special: bool = False) -> List[int]:
         """Token ids of a text; see Vocab.tokenize."""
         return self.vocab.tokenize(text, bos=bos, special=special)
@@ -138,7 +201,7 @@ class Model(Owner):
 
     def _lean(self) -> Model:
         """Another one for the same native model, which keeps no contexts: contexts hold it, and there is no cycle."""
-        return Model(self._get(), self._threads, self._context_length)
+        return Model(self._get(), self._threads, self._context_length, self._streaming)
 
     # ---- What it does ----
 
@@ -178,6 +241,17 @@ class Model(Owner):
         i = self.info
         state = ", closed" if self.closed else ""
         return f"<llama4.Model {i.name!r}: {i.layers} layers, {i.parameters / 1e6:.1f} million parameters, {i.type}, {i.format}{state}>"
+
+
+def memory_bytes(memory: Optional[int]) -> int:
+    """A budget for the library, where 0 stands for none."""
+    return 0 if memory is None else number(memory, "memory", 0, (1 << 63) - 1)
+
+
+def _memory(handle: Handle) -> MemoryInfo:
+    info, error = ffi.llama4_memory_info(struct_size=ctypes.sizeof(ffi.llama4_memory_info)), new_error()
+    raise_if(library.llama4_model_get_memory(handle.pointer, ctypes.byref(info), ctypes.byref(error)), error)
+    return MemoryInfo(info)
 
 
 def convert(source: Path, target: Path, *, type: Optional[str] = None, vocabulary: Optional[Path] = None, vision: bool = False,
