@@ -12,6 +12,7 @@ use std::sync::{Arc, Weak};
 use llama4_sys as sys;
 
 use crate::error::{check, Error, Result, Status};
+use crate::ffi::fill;
 use crate::flags::KvType;
 use crate::hooks::{call, make, on_progress, Keep};
 use crate::info::ContextInfo;
@@ -199,6 +200,15 @@ impl Context {
         Ok(ContextInfo::from_raw(&raw))
     }
 
+    /// How the context's tokens were routed: of those computed so far, how many went to each routed expert of a layer, from 0 to
+    /// [`layers`](crate::ModelInfo::layers) - 1. All 0 for a dense layer.
+    pub fn expert_counts(&self, layer: i32) -> Result<Vec<u64>> {
+        // SAFETY: the context is alive; counts are valid for their capacity.
+        fill(128, |counts, capacity, count, error| unsafe {
+            sys::llama4_context_get_expert_counts(self.raw(), layer, counts, capacity, count, error)
+        })
+    }
+
     /// Computes tokens and appends them to their sequences. Any mix of sequences may share a batch, of any size; a token's result never
     /// depends on what else the batch holds, nor on the number of threads. A call that fails or is cancelled leaves every sequence as it
     /// was; logits of earlier calls are gone.
@@ -330,7 +340,8 @@ impl ContextOptions {
         self
     }
 
-    /// Tokens computed together, 1 to 8192; 0: 512. More is faster and needs more memory.
+    /// Tokens computed together, 1 to 8192; 0: 512, or 4096 when experts are streamed. More is faster and needs more memory: with a budget, fewer
+    /// may be taken.
     pub fn batch_size(mut self, tokens: i32) -> Self {
         self.batch_size = tokens;
         self

@@ -142,6 +142,18 @@ values! {
 }
 
 values! {
+    /// Whether a model runs in the memory of a [`Plan`](crate::Plan).
+    Fits = llama4_fits_value {
+        /// It needs [`least_bytes`](crate::Plan::least_bytes).
+        No = LLAMA4_FITS_NOT,
+        /// Routed experts that [`pool_bytes`](crate::Plan::pool_bytes) do not hold are read when a token needs them.
+        Streamed = LLAMA4_FITS_STREAMED,
+        /// All weights stay in memory.
+        Whole = LLAMA4_FITS_WHOLE,
+    }
+}
+
+values! {
     /// How much a line of the log matters.
     LogLevel = llama4_log_value {
         /// The result may not be what you expect.

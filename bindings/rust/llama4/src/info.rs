@@ -172,6 +172,70 @@ impl TensorInfo {
     }
 }
 
+/// What a model's weights take, and how its experts come into memory. Counts start when the model is opened; where experts are not streamed,
+/// those from `expert_bytes` on are 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct MemoryInfo {
+    /// Experts are read when they are needed; otherwise all weights are in memory, or in mapped files.
+    pub streaming: bool,
+    /// The budget, if there is one.
+    pub limit_bytes: Option<i64>,
+    /// Of it now, contexts included; 0 without a budget.
+    pub used_bytes: i64,
+    /// Weights that stay in memory.
+    pub resident_bytes: i64,
+    /// That a routed expert takes in memory.
+    pub expert_bytes: i64,
+    /// Routed experts of all layers.
+    pub expert_count: i64,
+    /// Of those in memory now, or on their way.
+    pub expert_slots: i64,
+    /// Experts that batches needed; an expert counts once for each batch and layer.
+    pub requests: i64,
+    /// Of those, in memory when they were asked for.
+    pub hits: i64,
+    /// Experts read before they were asked for.
+    pub read_ahead: i64,
+    /// Of those, given up without having been used.
+    pub wasted: i64,
+    /// From the files since they were opened, resident weights included.
+    pub bytes_read: i64,
+    /// Time in which something was being read.
+    pub read_seconds: f64,
+    /// Time that decoding waited for experts.
+    pub wait_seconds: f64,
+    /// Reads go past the system's cache; otherwise the file system refuses that.
+    pub direct: bool,
+}
+
+impl MemoryInfo {
+    pub(crate) fn from_raw(raw: &sys::llama4_memory_info) -> MemoryInfo {
+        MemoryInfo {
+            streaming: raw.streaming != 0,
+            limit_bytes: (raw.limit_bytes != 0).then_some(raw.limit_bytes),
+            used_bytes: raw.used_bytes,
+            resident_bytes: raw.resident_bytes,
+            expert_bytes: raw.expert_bytes,
+            expert_count: raw.expert_count,
+            expert_slots: raw.expert_slots,
+            requests: raw.requests,
+            hits: raw.hits,
+            read_ahead: raw.read_ahead,
+            wasted: raw.wasted,
+            bytes_read: raw.bytes_read,
+            read_seconds: raw.read_seconds,
+            wait_seconds: raw.wait_seconds,
+            direct: raw.direct != 0,
+        }
+    }
+
+    /// The share of requests that found their expert in memory, once something was asked for.
+    pub fn hit_rate(&self) -> Option<f64> {
+        (self.requests > 0).then(|| self.hits as f64 / self.requests as f64)
+    }
+}
+
 /// What a context is and holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

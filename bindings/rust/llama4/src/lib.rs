@@ -41,6 +41,7 @@ mod hooks;
 mod image;
 mod info;
 mod model;
+mod plan;
 mod sampler;
 mod vocab;
 
@@ -49,11 +50,12 @@ pub use context::{BatchItem, CancelHandle, Context, ContextOptions};
 pub use convert::Convert;
 pub use detokenizer::Detokenizer;
 pub use error::{Error, Result, Status};
-pub use flags::{ChatFlags, CpuLevel, DetokenizeFlags, KvType, LogLevel, TokenFlags, TokenizeFlags};
+pub use flags::{ChatFlags, CpuLevel, DetokenizeFlags, Fits, KvType, LogLevel, TokenFlags, TokenizeFlags};
 pub use generate::{Generate, Generated, Piece, Stopped, Tokens};
 pub use image::{Channels, Embeddings, Image, ImageInfo, ImageOptions};
-pub use info::{ContextInfo, ModelInfo, TensorInfo};
+pub use info::{ContextInfo, MemoryInfo, ModelInfo, TensorInfo};
 pub use model::{Model, ModelOptions};
+pub use plan::{plan, Plan, PlanOptions};
 pub use sampler::{Sampler, SamplerBuilder};
 pub use vocab::Vocab;
 

@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::ffi::c_path;
 use crate::flags::{CpuLevel, LogLevel};
 use crate::hooks::{call, make, on_allocate, on_log, on_progress, on_release, Keep, Progress};
-use crate::info::{ModelInfo, TensorInfo};
+use crate::info::{MemoryInfo, ModelInfo, TensorInfo};
 use crate::vocab::Vocab;
 
 /// An open model: immutable, counted, shared by any number of threads and contexts. A clone is the same model.
@@ -113,6 +113,34 @@ impl Model {
     pub fn tensors(&self) -> Result<Vec<TensorInfo>> {
         (0..self.info()?.tensors).map(|index| self.tensor(index)).collect()
     }
+
+    /// How the model uses memory now. Contexts may be at work meanwhile.
+    pub fn memory(&self) -> Result<MemoryInfo> {
+        let mut raw = sys::llama4_memory_info {
+            struct_size: size_of::<sys::llama4_memory_info>() as u32,
+            ..Default::default()
+        };
+        // SAFETY: raw is a struct of the size that it says.
+        call(|error| unsafe { sys::llama4_model_get_memory(self.raw.as_ptr(), &mut raw, error) })?;
+        Ok(MemoryInfo::from_raw(&raw))
+    }
+
+    /// Writes which experts are in memory, the last used first, as a small file, for [`load_experts`](Model::load_experts). A model that does
+    /// not stream gives [`Status::State`](crate::Status::State).
+    pub fn save_experts(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = c_path(path.as_ref())?;
+        // SAFETY: the model is alive, and path during the call.
+        call(|error| unsafe { sys::llama4_model_save_experts(self.raw.as_ptr(), path.as_ptr(), error) })
+    }
+
+    /// Starts to read the experts that were in memory at [`save_experts`](Model::save_experts), as many as there are free slots for, in the
+    /// background, and returns at once. Never changes results. For a model of another shape, or a file that is none:
+    /// [`Status::Format`](crate::Status::Format); a model that does not stream gives [`Status::State`](crate::Status::State).
+    pub fn load_experts(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = c_path(path.as_ref())?;
+        // SAFETY: the model is alive, and path during the call.
+        call(|error| unsafe { sys::llama4_model_load_experts(self.raw.as_ptr(), path.as_ptr(), error) })
+    }
 }
 
 /// How to open a model or a vocabulary.
@@ -132,6 +160,9 @@ pub struct ModelOptions<'a> {
     vocabulary: Option<PathBuf>,
     vision: Option<PathBuf>,
     cpu_level: i32,
+    memory: i64,
+    stream: bool,
+    expert_slots: i32,
     header_only: bool,
     keep: Keep,
     progress: Option<Box<Progress<'a>>>,
@@ -143,6 +174,9 @@ impl fmt::Debug for ModelOptions<'_> {
             .field("vocabulary", &self.vocabulary)
             .field("vision", &self.vision)
             .field("cpu_level", &CpuLevel::from_code(self.cpu_level))
+            .field("memory", &self.memory)
+            .field("stream", &self.stream)
+            .field("expert_slots", &self.expert_slots)
             .field("header_only", &self.header_only)
             .field("log", &self.keep.log.is_some())
             .field("progress", &self.progress.is_some())
@@ -173,6 +207,27 @@ impl<'a> ModelOptions<'a> {
     /// Caps the instruction set.
     pub fn cpu_level(mut self, level: CpuLevel) -> Self {
         self.cpu_level = level.code();
+        self
+    }
+
+    /// Weights, contexts and all that they grow to shall stay within so many bytes; 0: what the machine, or the process's control group, has,
+    /// less what the system needs. Experts that do not fit are read from the files when they are needed, past the system's cache, with the same
+    /// results. The vocabulary and pictures come on top. If it is too little, [`Status::Memory`](crate::Status::Memory) tells what is needed;
+    /// [`plan`](crate::plan) knows before.
+    pub fn memory(mut self, bytes: i64) -> Self {
+        self.memory = bytes;
+        self
+    }
+
+    /// Reads experts when they are needed even if all would fit into memory.
+    pub fn stream(mut self, yes: bool) -> Self {
+        self.stream = yes;
+        self
+    }
+
+    /// At most so many routed experts in memory, 2 or more; 0: as many as fit.
+    pub fn expert_slots(mut self, experts: i32) -> Self {
+        self.expert_slots = experts;
         self
     }
 
@@ -260,10 +315,15 @@ impl<'a> ModelOptions<'a> {
             vocabulary_path: vocabulary.as_ref().map_or(std::ptr::null(), |path| path.as_ptr()),
             cpu_level: self.cpu_level,
             vision_path: vision.as_ref().map_or(std::ptr::null(), |path| path.as_ptr()),
+            memory_bytes: self.memory,
+            expert_slots: self.expert_slots,
             ..Default::default()
         };
         if self.header_only {
             params.flags |= sys::llama4_model_flags::LLAMA4_MODEL_HEADER_ONLY.0;
+        }
+        if self.stream {
+            params.flags |= sys::llama4_model_flags::LLAMA4_MODEL_STREAM.0;
         }
         if keep.log.is_some() {
             params.log = Some(on_log);

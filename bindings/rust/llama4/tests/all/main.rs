@@ -10,6 +10,7 @@ mod generate;
 mod golden;
 mod hooks;
 mod lifetimes;
+mod memory;
 mod pictures;
 mod send_sync;
 mod support;

@@ -22,6 +22,9 @@ fn what_may_move_and_be_shared() {
     is_send::<Detokenizer>();
     is_send::<Tokens<'static>>();
     is_send::<ContextOptions>();
+    is_send::<PlanOptions>();
+    is_sync::<Plan>();
+    is_sync::<MemoryInfo>();
     is_send::<Error>();
     is_sync::<Error>();
     is_send::<Message<'static>>();
