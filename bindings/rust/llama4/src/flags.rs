@@ -126,8 +126,16 @@ values! {
         Generic = LLAMA4_CPU_GENERIC,
         /// x86-64 with AVX2, FMA and F16C.
         Avx2 = LLAMA4_CPU_AVX2,
+        /// The same with AVX-VNNI.
+        Avx2Vnni = LLAMA4_CPU_AVX2_VNNI,
         /// x86-64 with AVX-512 F, BW, DQ and VL.
         Avx512 = LLAMA4_CPU_AVX512,
+        /// The same with AVX-512 VNNI.
+        Avx512Vnni = LLAMA4_CPU_AVX512_VNNI,
+        /// ARM64, all of which has NEON.
+        Neon = LLAMA4_CPU_NEON,
+        /// The same with the dot products of ARMv8.2.
+        NeonDotprod = LLAMA4_CPU_NEON_DOTPROD,
     }
 }
 

@@ -125,6 +125,8 @@ fn infos() {
     assert_eq!(made(Context::options().threads(1)).kv_type, KvType::F16);
     let generic = Model::options().cpu_level(CpuLevel::Generic).open(tiny_path()).unwrap();
     assert_eq!(small(&generic).info().unwrap().cpu_level, CpuLevel::Generic);
+    let level = small(&model).info().unwrap().cpu_level;
+    assert!(!matches!(level, CpuLevel::Auto | CpuLevel::Other(_)), "{:?}", level);
     assert!(!format!("{:?} {:?} {:?}", model, small(&model), ModelOptions::new()).is_empty());
 }
 
