@@ -150,6 +150,22 @@ values! {
 }
 
 values! {
+    /// What becomes of a tensor.
+    TensorPath = llama4_path_value {
+        /// Not needed for text, such as pictures' part of a model.
+        Unused = LLAMA4_PATH_UNUSED,
+        /// Products in float32, read where it lies in the file.
+        Float = LLAMA4_PATH_FLOAT,
+        /// Packed sixteen rows wide when the model opens, products with int8 activations.
+        Int8 = LLAMA4_PATH_INT8,
+        /// Single rows are looked up where it lies in the file.
+        Rows = LLAMA4_PATH_ROWS,
+        /// Becomes float32 when the model opens.
+        Vector = LLAMA4_PATH_VECTOR,
+    }
+}
+
+values! {
     /// Whether a model runs in the memory of a [`Plan`](crate::Plan).
     Fits = llama4_fits_value {
         /// It needs [`least_bytes`](crate::Plan::least_bytes).

@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use llama4_sys as sys;
 
 use crate::ffi::text_of;
-use crate::flags::{CpuLevel, KvType};
+use crate::flags::{CpuLevel, KvType, TensorPath};
 
 /// A model's shape.
 #[derive(Clone, Debug, PartialEq)]
@@ -152,6 +152,8 @@ pub struct TensorInfo {
     pub type_name: String,
     /// GGUF's number of the type.
     pub type_code: i32,
+    /// How it takes part in computing text.
+    pub path: TensorPath,
 }
 
 impl TensorInfo {
@@ -168,6 +170,7 @@ impl TensorInfo {
             file: raw.file,
             type_name: type_name.to_string_lossy().into_owned(),
             type_code: raw.type_,
+            path: TensorPath::from_code(raw.path),
         }
     }
 }

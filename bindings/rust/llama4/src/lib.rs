@@ -50,7 +50,7 @@ pub use context::{BatchItem, CancelHandle, Context, ContextOptions};
 pub use convert::Convert;
 pub use detokenizer::Detokenizer;
 pub use error::{Error, Result, Status};
-pub use flags::{ChatFlags, CpuLevel, DetokenizeFlags, Fits, KvType, LogLevel, TokenFlags, TokenizeFlags};
+pub use flags::{ChatFlags, CpuLevel, DetokenizeFlags, Fits, KvType, LogLevel, TensorPath, TokenFlags, TokenizeFlags};
 pub use generate::{Generate, Generated, Piece, Stopped, Tokens};
 pub use image::{Channels, Embeddings, Image, ImageInfo, ImageOptions};
 pub use info::{ContextInfo, MemoryInfo, ModelInfo, TensorInfo};

@@ -1,6 +1,6 @@
 //! Decoding, logits, sequences, and what handles say about themselves.
 
-use llama4::{BatchItem, Context, CpuLevel, KvType, Model, ModelOptions, Status};
+use llama4::{BatchItem, Context, CpuLevel, KvType, Model, ModelOptions, Status, TensorPath};
 
 use super::support::{small, tiny, tiny_path};
 
@@ -96,6 +96,9 @@ fn infos() {
     assert_eq!((info.format.as_str(), info.tensor_type.as_str()), ("GGUF v3", "Q8_0"));
     assert!(info.layers > 0 && info.experts > 0 && info.has_vocabulary && info.qk_norm);
     let tensors = model.tensors().unwrap();
+    let path = |name: &str| tensors.iter().find(|tensor| tensor.name == name).unwrap().path;
+    assert_eq!(path("blk.0.attn_q.weight"), TensorPath::Int8);
+    assert_eq!(path("output_norm.weight"), TensorPath::Vector);
     assert_eq!(tensors.len(), info.tensors as usize);
     assert_eq!(tensors.iter().map(|t| t.bytes).sum::<i64>(), info.tensor_bytes);
     assert!(tensors
