@@ -348,10 +348,11 @@ static void print_json(const bench *b, const char *name)
     out_print("]");
     if (b->memory.streaming)
         out_print(", \"memory\": {\"limit\": %lld, \"used\": %lld, \"resident\": %lld, \"expert\": %lld, \"experts\": %lld, \"slots\": %lld, "
-                  "\"read_ahead\": %lld, \"wasted\": %lld, \"direct\": %d}",
+                  "\"read_ahead\": %lld, \"wasted\": %lld, \"guesses\": %lld, \"guesses_right\": %lld, \"direct\": %d}",
                   (long long)b->memory.limit_bytes, (long long)b->memory.used_bytes, (long long)b->memory.resident_bytes,
                   (long long)b->memory.expert_bytes, (long long)b->memory.expert_count, (long long)b->memory.expert_slots,
-                  (long long)b->memory.read_ahead, (long long)b->memory.wasted, (int)b->memory.direct);
+                  (long long)b->memory.read_ahead, (long long)b->memory.wasted, (long long)b->memory.guesses,
+                  (long long)b->memory.guesses_right, (int)b->memory.direct);
     if (b->routing) {
         out_print(", \"routing\": ");
         stream_print_routing_json(b->routing, &b->info);

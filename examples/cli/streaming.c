@@ -50,6 +50,8 @@ void stream_print_state(const llama4_memory_info *m)
     out_print("memory   %.2f of %.2f GB in use: weights %.2f GB, %lld of %lld experts %.2f GB; %s reads\n", (double)m->used_bytes / 1e9,
               (double)m->limit_bytes / 1e9, (double)m->resident_bytes / 1e9, (long long)m->expert_slots, (long long)m->expert_count,
               (double)m->expert_slots * (double)m->expert_bytes / 1e9, m->direct ? "direct" : "buffered");
+    if (m->guesses)
+        out_print("guesses  %.1f %% of %lld experts right a layer early\n", 100 * (double)m->guesses_right / (double)m->guesses, (long long)m->guesses);
 }
 
 uint64_t *stream_routing(const llama4_context *context, const llama4_model_info *info)

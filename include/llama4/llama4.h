@@ -512,6 +512,8 @@ typedef struct llama4_memory_info {
     double wait_seconds;      /* that decoding waited for experts */
     int32_t direct;           /* 1: reads go past the system's cache; 0: the file system refuses that */
     int32_t reserved;         /* 0 */
+    int64_t guesses;          /* experts guessed a layer early by batches of few tokens */
+    int64_t guesses_right;    /* of those; they are read ahead only while three quarters of the latest were */
 } llama4_memory_info;
 
 /** llama4_model_get_memory: (since 1.1): how a model uses memory now. May be called while contexts are at work.

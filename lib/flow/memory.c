@@ -103,4 +103,6 @@ void l4_memory_describe(llama4_model *m, llama4_memory_info *info)
     info->read_seconds = t.read.seconds;
     info->wait_seconds = t.wait_seconds;
     info->direct = t.read.direct;
+    info->guesses = (int64_t)t.guesses;
+    info->guesses_right = (int64_t)t.right;
 }

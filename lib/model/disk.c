@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define LOOK_MS 10
+#define GUESSED_PIECES 2 /* of a guess under way together */
 
 /* Small pieces that a call waits for. Readers do not touch its memory once it is abandoned. */
 typedef struct gathering {
@@ -27,18 +28,14 @@ struct l4_disk {
     double seconds, since; /* since: when the queue last became non-empty */
 };
 
+/* The most hasty, and of those the one that was started first. */
 static l4_fetch *next_piece(const l4_disk *r)
 {
-    l4_fetch *other = NULL;
-    for (l4_fetch *f = r->first; f; f = f->next) {
-        if (f->claimed == f->load.pieces)
-            continue;
-        if (f->urgent)
-            return f;
-        if (!other)
-            other = f;
-    }
-    return other;
+    l4_fetch *best = NULL;
+    for (l4_fetch *f = r->first; f; f = f->next)
+        if (f->claimed < f->load.pieces && (f->haste != L4_FETCH_GUESS || f->active < GUESSED_PIECES) && (!best || f->haste > best->haste))
+            best = f;
+    return best;
 }
 
 static void leave(l4_disk *r, const l4_fetch *f)
@@ -190,7 +187,7 @@ void l4_disk_tell(l4_disk *r)
     l4_crew_tell(r->crew);
 }
 
-void l4_disk_start(l4_disk *r, l4_fetch *f, int urgent)
+void l4_disk_start(l4_disk *r, l4_fetch *f, l4_fetch_haste haste)
 {
     l4_fetch **at = &r->first;
     if (!r->first)
@@ -200,7 +197,7 @@ void l4_disk_start(l4_disk *r, l4_fetch *f, int urgent)
     *at = f;
     f->next = NULL;
     f->state = L4_FETCH_QUEUED;
-    f->urgent = urgent;
+    f->haste = haste;
     f->claimed = f->active = 0;
     f->error = (llama4_error)LLAMA4_ERROR_INIT;
     l4_crew_call(r->crew);
@@ -208,8 +205,8 @@ void l4_disk_start(l4_disk *r, l4_fetch *f, int urgent)
 
 void l4_disk_hurry(l4_disk *r, l4_fetch *f)
 {
-    (void)r;
-    f->urgent = 1;
+    f->haste = L4_FETCH_URGENT;
+    l4_crew_call(r->crew);
 }
 
 int l4_disk_drop(l4_disk *r, l4_fetch *f)
@@ -219,6 +216,18 @@ int l4_disk_drop(l4_disk *r, l4_fetch *f)
     leave(r, f);
     f->state = L4_FETCH_IDLE;
     return 1;
+}
+
+void l4_disk_abort(l4_disk *r, l4_fetch *f)
+{
+    if (f->state != L4_FETCH_QUEUED || l4_disk_drop(r, f))
+        return;
+    l4_fail(&f->error, LLAMA4_ERR_CANCELLED, "no longer wanted");
+    f->claimed = f->load.pieces;
+    if (f->active == 0) {
+        leave(r, f);
+        f->state = L4_FETCH_FAILED;
+    }
 }
 
 l4_disk_totals l4_disk_count(const l4_disk *r)

@@ -7,6 +7,9 @@
 #include "base/crew.h"
 #include "model/load.h"
 
+/* A guess has few pieces under way at a time: if it was wrong, what is needed then shall not wait behind it. */
+typedef enum l4_fetch_haste { L4_FETCH_GUESS, L4_FETCH_AHEAD, L4_FETCH_URGENT } l4_fetch_haste;
+
 typedef enum l4_fetch_state { L4_FETCH_IDLE, L4_FETCH_QUEUED, L4_FETCH_READY, L4_FETCH_FAILED } l4_fetch_state;
 
 /* A load on its way into memory. Everything but `load` and `memory` belongs to the reader while it is queued. */
@@ -14,7 +17,7 @@ typedef struct l4_fetch {
     l4_load load;
     uint8_t *memory;   /* load.bytes */
     l4_fetch_state state;
-    int urgent;        /* somebody waits for it */
+    l4_fetch_haste haste;
     uint32_t claimed;  /* pieces that were begun */
     uint32_t active;   /* of those, under way */
     llama4_error error; /* when it failed */
@@ -38,9 +41,10 @@ void l4_disk_unlock(l4_disk *r);
 void l4_disk_wait(l4_disk *r);
 void l4_disk_tell(l4_disk *r); /* wakes those in l4_disk_wait */
 
-void l4_disk_start(l4_disk *r, l4_fetch *f, int urgent);
+void l4_disk_start(l4_disk *r, l4_fetch *f, l4_fetch_haste haste);
 void l4_disk_hurry(l4_disk *r, l4_fetch *f); /* somebody waits for it now */
 int l4_disk_drop(l4_disk *r, l4_fetch *f);   /* 1: it was queued and not begun, and is idle now */
+void l4_disk_abort(l4_disk *r, l4_fetch *f); /* of no use any more: idle now, or failed when the pieces under way have come */
 
 typedef struct l4_disk_totals {
     uint64_t bytes;  /* read from the files */

@@ -31,6 +31,7 @@ struct l4_experts {
     uint32_t most, alive; /* slots that may be, and that have memory */
     uint64_t slot_bytes, clock;
     l4_experts_totals totals;
+    uint32_t guesses, right; /* of late */
 };
 
 static const l4_ffn *bound(const l4_experts *x, uint32_t entry)
@@ -63,14 +64,20 @@ llama4_status l4_experts_measure(const l4_weights *w, const l4_archive *archive,
 
 /* ---- slots ---- */
 
-static void empty(l4_experts *x, slot *s)
+/* Nobody finds the expert in this slot any more. */
+static void forget(l4_experts *x, slot *s)
 {
     if (s->entry != NONE)
         x->table[s->entry] = NONE;
     x->totals.wasted += s->ahead;
     s->entry = NONE;
-    s->fetch.state = L4_FETCH_IDLE;
     s->cold = s->ahead = s->scanned = 0;
+}
+
+static void empty(l4_experts *x, slot *s)
+{
+    forget(x, s);
+    s->fetch.state = L4_FETCH_IDLE;
 }
 
 /* The slot whose loss costs least: empty, then the last used by a scan, then the one not used for longest, then what was read ahead. NULL if
@@ -146,7 +153,7 @@ static slot *free_slot(l4_experts *x, int urgent)
     return s;
 }
 
-static void start(l4_experts *x, slot *s, uint32_t entry, int urgent)
+static void start(l4_experts *x, slot *s, uint32_t entry, l4_fetch_haste haste)
 {
     const l4_ffn *f = bound(x, entry);
     if (load_of(f, x->archive, &s->fetch.load, NULL)) /* it was measured: this cannot be */
@@ -157,7 +164,7 @@ static void start(l4_experts *x, slot *s, uint32_t entry, int urgent)
     s->ffn.gate = l4_load_matrix(&s->fetch.load, &f->gate, s->fetch.memory);
     s->ffn.up = l4_load_matrix(&s->fetch.load, &f->up, s->fetch.memory);
     s->ffn.down = l4_load_matrix(&s->fetch.load, &f->down, s->fetch.memory);
-    l4_disk_start(x->disk, &s->fetch, urgent);
+    l4_disk_start(x->disk, &s->fetch, haste);
 }
 
 static void unpin(l4_experts *x, slot *s)
@@ -171,7 +178,27 @@ static void unpin(l4_experts *x, slot *s)
 
 /* ---- visits ---- */
 
-void l4_experts_begin(l4_experts *x, l4_visit *v, uint32_t layer, const uint32_t *counts)
+/* Three quarters of them must be right. On the way to a right one the disk would have stood still for the time of attention, and a wrong one costs a
+ * slot and what of it was read: with a disk of 3 GB/s all right were worth 5 % of decoding, a third right cost 5 %. */
+static int guesses_pay(const l4_experts *x)
+{
+    return x->guesses >= 32 && 4 * x->right >= 3 * x->guesses;
+}
+
+static void judge(l4_experts *x, const l4_visit *v, const l4_guess *g)
+{
+    if (x->guesses > 512) {
+        x->guesses /= 2;
+        x->right /= 2;
+    }
+    for (uint32_t i = 0; i < g->n; i++) {
+        const uint32_t right = v->state[g->expert[i]] == WANTED;
+        x->guesses++, x->right += right;
+        x->totals.guesses++, x->totals.right += right;
+    }
+}
+
+void l4_experts_begin(l4_experts *x, l4_visit *v, uint32_t layer, const uint32_t *counts, const l4_guess *earlier)
 {
     uint32_t wanted = 0;
     for (uint32_t e = 0; e < x->per_layer; e++) {
@@ -183,19 +210,19 @@ void l4_experts_begin(l4_experts *x, l4_visit *v, uint32_t layer, const uint32_t
     v->scan = wanted > 1 && wanted >= (x->per_layer * 3 + 3) / 4;
     const uint32_t first = layer * x->per_layer;
     l4_disk_lock(x->disk);
+    if (earlier->n && earlier->layer == layer)
+        judge(x, v, earlier);
     for (uint32_t i = 0; i < x->most; i++) { /* wrong guesses */
         slot *s = &x->slots[i];
         if (!s->ahead || (v->scan && s->entry >= first + x->per_layer) || (s->entry - first < x->per_layer && v->state[s->entry - first]))
             continue;
-        if (s->fetch.state == L4_FETCH_QUEUED && !l4_disk_drop(x->disk, &s->fetch))
-            continue;
-        if (s->fetch.state == L4_FETCH_IDLE)
-            empty(x, s);
-        else {
+        l4_disk_abort(x->disk, &s->fetch);
+        if (s->fetch.state == L4_FETCH_READY) {
             s->ahead = 0;
             s->cold = 1;
             x->totals.wasted++;
-        }
+        } else
+            forget(x, s); /* its last pieces may still be on the way */
     }
     l4_disk_unlock(x->disk);
 }
@@ -219,7 +246,7 @@ static void look(l4_experts *x, l4_visit *v, uint32_t e)
             s = free_slot(x, 1);
             if (!s)
                 return;
-            start(x, s, entry, 1);
+            start(x, s, entry, L4_FETCH_URGENT);
             s->scanned = (uint8_t)v->scan;
         } else if (s->fetch.state == L4_FETCH_QUEUED)
             l4_disk_hurry(x->disk, &s->fetch);
@@ -249,10 +276,32 @@ static void read_ahead(l4_experts *x, const l4_visit *v)
         slot *s = free_slot(x, 0);
         if (!s)
             return;
-        start(x, s, entry, 0);
+        start(x, s, entry, L4_FETCH_AHEAD);
         s->ahead = s->scanned = 1;
         x->totals.ahead++;
     }
+}
+
+/* Guesses are read into slots that nothing newer has a use for. */
+static void read_guesses(l4_experts *x, l4_visit *v)
+{
+    for (uint32_t i = 0; i < v->guess.n && guesses_pay(x); i++) {
+        const uint32_t entry = v->guess.layer * x->per_layer + v->guess.expert[i];
+        if (x->table[entry] != NONE)
+            continue;
+        slot *s = victim(x, 0);
+        if (!s || s->entry != NONE) {
+            slot *fresh = new_slot(x);
+            s = fresh ? fresh : s ? s : victim(x, 1);
+        }
+        if (!s)
+            break;
+        empty(x, s);
+        start(x, s, entry, L4_FETCH_GUESS);
+        s->ahead = 1;
+        x->totals.ahead++;
+    }
+    v->guess.n = 0;
 }
 
 /* One round over the experts; what was found in *held and *open (still on the way), or the fetch that failed. */
@@ -275,6 +324,8 @@ static const l4_fetch *look_around(l4_experts *x, l4_visit *v, const l4_ffn **ff
     }
     if (v->scan && !homeless)
         read_ahead(x, v);
+    if (!v->scan && !homeless)
+        read_guesses(x, v);
     return NULL;
 }
 
@@ -478,7 +529,7 @@ void l4_experts_warm(l4_experts *x, const uint32_t *entries, size_t n)
         s = s && s->entry == NONE ? s : new_slot(x);
         if (!s)
             break;
-        start(x, s, entries[i], 0);
+        start(x, s, entries[i], L4_FETCH_AHEAD);
         s->used = x->clock + (n - i); /* the first is the one used last */
     }
     x->clock += n;

@@ -27,6 +27,14 @@ llama4_status l4_experts_create(const l4_allocator *a, l4_budget *budget, const 
                                 uint64_t slot_bytes, uint32_t slots, l4_experts **out, llama4_error *error);
 void l4_experts_destroy(l4_experts *x);
 
+/* Which experts a layer to come will probably need, by a look at its router too early. */
+#define L4_GUESSES 4
+
+typedef struct l4_guess {
+    uint32_t layer, n; /* n 0: none */
+    uint32_t expert[L4_GUESSES];
+} l4_guess;
+
 /* One batch in one layer. */
 typedef struct l4_visit {
     uint32_t layer;
@@ -34,10 +42,12 @@ typedef struct l4_visit {
     uint8_t *state;   /* [experts]; both arrays are the caller's */
     uint32_t *slot;   /* [experts] */
     size_t left;      /* experts that were not given back yet */
+    l4_guess guess;   /* the caller's, of a layer after this one */
 } l4_visit;
 
-/* counts[e] .. counts[e + 1]: the tokens of expert e; it is needed if there are any. */
-void l4_experts_begin(l4_experts *x, l4_visit *v, uint32_t layer, const uint32_t *counts);
+/* counts[e] .. counts[e + 1]: the tokens of expert e; it is needed if there are any. `earlier`: what had been guessed for this layer, if it was.
+ * What is guessed for the next one, v->guess, is read once all that is needed is on its way, as long as most guesses were right so far. */
+void l4_experts_begin(l4_experts *x, l4_visit *v, uint32_t layer, const uint32_t *counts, const l4_guess *earlier);
 
 /* Sets ffn[e] of each expert that is there now, NULL for the others, and has the missing ones read. With `wait`, returns when there is at
  * least one. On failure nothing is held any more. */
@@ -56,6 +66,7 @@ typedef struct l4_experts_totals {
     uint64_t slot_bytes, slots, most_slots; /* slots in memory now, and that there could be by number */
     uint64_t requests, hits;   /* experts asked for, and of those already in memory */
     uint64_t ahead, wasted;    /* read before they were asked for; and of those never used */
+    uint64_t guesses, right;   /* experts guessed from the layer before, whether or not they were read; and of those needed */
     double wait_seconds;       /* of computing threads */
     l4_disk_totals read;
 } l4_experts_totals;

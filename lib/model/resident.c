@@ -92,7 +92,7 @@ static llama4_status enqueue(reading *r, llama4_error *error)
             continue;
         }
         l4_disk_lock(w->disk);
-        l4_disk_start(w->disk, f, 1);
+        l4_disk_start(w->disk, f, L4_FETCH_URGENT);
         l4_disk_unlock(w->disk);
     }
     return status;

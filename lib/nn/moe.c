@@ -4,6 +4,7 @@
 
 #include "base/math.h"
 #include "nn/ffn.h"
+#include "nn/norm.h"
 
 /* The `used` largest of z[n], largest first, lowest index first among equals. */
 static void choose(const float *z, size_t n, size_t used, uint32_t *choice, float *gate)
@@ -61,6 +62,23 @@ static void combine_task(void *argument, size_t begin, size_t end, int worker)
             j->exec->kernels->add(j->y + t * j->width, j->s->routed + j->s->order[t * j->used + u] * j->width, j->width);
 }
 
+l4_guess l4_moe_guess(const l4_exec *e, const l4_weights *w, uint32_t layer, const float *x, size_t tokens, const l4_moe_scratch *s)
+{
+    const l4_config *c = &w->config;
+    l4_guess g = {.layer = layer + 1};
+    while (g.layer < c->layers && !c->layer[g.layer].moe)
+        g.layer++;
+    if (!w->pool || g.layer == c->layers || tokens * c->experts_used > L4_GUESSES)
+        return g;
+    const l4_layer *l = &w->layers[g.layer];
+    l4_rms_norm_rows(e, x, l->ffn_norm, c->norm_epsilon, s->gathered, tokens, c->width);
+    const l4_product route = {&l->router, s->gathered, c->width, tokens, s->router, c->experts};
+    l4_linear(e, &route, 1);
+    for (size_t t = 0; t < tokens; t++, g.n += c->experts_used)
+        choose(s->router + t * c->experts, c->experts, c->experts_used, g.expert + g.n, s->gate);
+    return g;
+}
+
 /* Rows first .. first + count - 1 of the hidden layer, from both halves. */
 static void gate_rows(const l4_exec *e, float *gate, float *up, size_t first, size_t count, size_t ff)
 {
@@ -115,12 +133,14 @@ static void compute(const job *j, const l4_ffn *shared, size_t tokens, size_t ex
 }
 
 /* Experts in the order in which they come, the shared one while the first are read. */
-static llama4_status compute_streamed(const job *j, const l4_weights *w, uint32_t layer, size_t tokens, const atomic_int *cancel, llama4_error *error)
+static llama4_status compute_streamed(const job *j, const l4_weights *w, uint32_t layer, size_t tokens, const l4_guess *guess, const atomic_int *cancel,
+                                      llama4_error *error)
 {
     const l4_config *c = &w->config;
     const l4_ffn *shared = &w->layers[layer].ffn;
-    l4_visit v = {.state = j->s->state, .slot = j->s->slot};
-    l4_experts_begin(w->pool, &v, layer, j->s->counts);
+    l4_visit v = {.state = j->s->state, .slot = j->s->slot, .guess = *guess};
+    l4_experts_begin(w->pool, &v, layer, j->s->counts, j->s->guess);
+    *j->s->guess = *guess;
     do {
         llama4_status status = l4_experts_take(w->pool, &v, shared == NULL, cancel, j->s->ffn, error);
         if (status)
@@ -133,7 +153,7 @@ static llama4_status compute_streamed(const job *j, const l4_weights *w, uint32_
 }
 
 llama4_status l4_moe(const l4_exec *e, const l4_weights *w, uint32_t layer, const float *x, size_t tokens, const l4_moe_scratch *s, float *y,
-                     const atomic_int *cancel, llama4_error *error)
+                     const l4_guess *guess, const atomic_int *cancel, llama4_error *error)
 {
     const l4_layer *l = &w->layers[layer];
     const l4_config *c = &w->config;
@@ -148,7 +168,7 @@ llama4_status l4_moe(const l4_exec *e, const l4_weights *w, uint32_t layer, cons
     job j = {e, s, x, y, width, used};
     l4_pool_run(e->pool, gather_task, &j, choices, l4_grain(e, choices, (double)choices * (double)width));
     if (w->pool) {
-        llama4_status status = compute_streamed(&j, w, layer, tokens, cancel, error);
+        llama4_status status = compute_streamed(&j, w, layer, tokens, guess, cancel, error);
         if (status)
             return status;
     } else {

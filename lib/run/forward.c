@@ -138,9 +138,10 @@ static llama4_status feed_forward_block(l4_forward *f, size_t n, uint32_t layer,
     const l4_layer *l = &f->weights->layers[layer];
     l4_buffers *b = &f->buffers;
     l4_rms_norm_rows(&f->exec, b->x, l->ffn_norm, c->norm_epsilon, b->norm, n, c->width);
-    if (c->layer[layer].moe)
-        status = l4_moe(&f->exec, f->weights, layer, b->norm, n, &b->moe, b->y, f->cancel, error);
-    else
+    if (c->layer[layer].moe) {
+        const l4_guess guess = l4_moe_guess(&f->exec, f->weights, layer, b->x, n, &b->moe);
+        status = l4_moe(&f->exec, f->weights, layer, b->norm, n, &b->moe, b->y, &guess, f->cancel, error);
+    } else
         l4_ffn_dense(&f->exec, &l->ffn, b->norm, n, b->hidden, b->y);
     if (status == LLAMA4_OK)
         l4_add(&f->exec, b->x, b->y, n * c->width);
@@ -151,6 +152,8 @@ llama4_status l4_forward_run(l4_forward *f, const l4_token *tokens, size_t n, ll
 {
     const l4_config *c = &f->weights->config;
     job j = {.f = f, .tokens = tokens};
+    f->guess.n = 0;
+    f->buffers.moe.guess = &f->guess;
     llama4_status status = f->weights->disk ? read_rows(&j, n, error) : LLAMA4_OK;
     if (status)
         return status;

@@ -42,6 +42,7 @@ typedef struct l4_forward {
     l4_exec exec;
     l4_kv *kv;
     l4_buffers buffers;
+    l4_guess guess;
     const atomic_int *cancel;
     llama4_progress_fn progress; /* or NULL */
     void *progress_user;

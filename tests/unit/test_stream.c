@@ -86,6 +86,36 @@ TEST(same_bits)
 }
 
 
+/* A token over and over is routed alike, so that guesses come true and are read early. */
+TEST(guesses)
+{
+    llama4_model_params p = streamed(3);
+    llama4_model *model = open_model(TINY, &p), *resident = open_model(TINY, NULL);
+    REQUIRE(model && resident);
+    const size_t vocabulary = (size_t)model_info(model).vocab_size;
+    float *want = malloc(TOKENS * vocabulary * sizeof *want), *got = malloc(TOKENS * vocabulary * sizeof *got);
+    for (int32_t token = 300; token < 900; token += 100) {
+        llama4_error error = LLAMA4_ERROR_INIT;
+        int32_t ids[TOKENS];
+        llama4_context *a = open_context(model, 2, LLAMA4_KV_F16), *b = open_context(resident, 2, LLAMA4_KV_F16);
+        for (size_t i = 0; i < TOKENS; i++)
+            ids[i] = i % 24 == 23 ? token + (int32_t)i : token;
+        CHECK_STATUS(decode_ids(a, 0, ids, TOKENS, 1, got, vocabulary, &error), LLAMA4_OK, error);
+        CHECK_STATUS(decode_ids(b, 0, ids, TOKENS, 1, want, vocabulary, &error), LLAMA4_OK, error);
+        CHECK(memcmp(got, want, TOKENS * vocabulary * sizeof *got) == 0);
+        llama4_context_release(a);
+        llama4_context_release(b);
+    }
+    llama4_memory_info info = memory_of(model);
+    printf("  %lld of %lld right, %lld read ahead, %lld of them in vain\n", (long long)info.guesses_right, (long long)info.guesses,
+           (long long)info.read_ahead, (long long)info.wasted);
+    CHECK(info.guesses > 1000 && info.guesses_right <= info.guesses && info.read_ahead > 0 && info.wasted <= info.read_ahead);
+    free(want);
+    free(got);
+    llama4_model_release(model);
+    llama4_model_release(resident);
+}
+
 /* ---- budgets ---- */
 
 /* The number in front of " are needed" in a message; 0 if there is none. */
@@ -563,10 +593,10 @@ TEST(contexts_share_slots)
     }
 }
 
-TEST_MAIN(T(same_bits), T(budgets), T(what_fits_is_not_streamed), T(bad_parameters), T(from_memory), T(out_of_memory), T(experts_to_a_file_and_back),
+TEST_MAIN(T(same_bits), T(guesses), T(budgets), T(what_fits_is_not_streamed), T(bad_parameters), T(from_memory), T(out_of_memory), T(experts_to_a_file_and_back),
           T(routing_is_counted), T(read_errors), T(short_reads_and_no_direct_reads), T(cancelled_while_the_disk_hangs), T(file_shrinks_and_comes_back),
           T(contexts_share_slots))
 #else
-TEST_MAIN(T(same_bits), T(budgets), T(what_fits_is_not_streamed), T(bad_parameters), T(from_memory), T(out_of_memory), T(experts_to_a_file_and_back),
+TEST_MAIN(T(same_bits), T(guesses), T(budgets), T(what_fits_is_not_streamed), T(bad_parameters), T(from_memory), T(out_of_memory), T(experts_to_a_file_and_back),
           T(routing_is_counted))
 #endif
