@@ -86,33 +86,37 @@ TEST(same_bits)
 }
 
 
-/* A token over and over is routed alike, so that guesses come true and are read early. */
+/* A token over and over is often routed alike, so that guesses come true and are read early; each token has a model of its own, since a model that
+ * guesses badly stops. */
 TEST(guesses)
 {
-    llama4_model_params p = streamed(3);
-    llama4_model *model = open_model(TINY, &p), *resident = open_model(TINY, NULL);
-    REQUIRE(model && resident);
-    const size_t vocabulary = (size_t)model_info(model).vocab_size;
+    llama4_model *resident = open_model(TINY, NULL);
+    REQUIRE(resident);
+    const size_t vocabulary = (size_t)model_info(resident).vocab_size;
     float *want = malloc(TOKENS * vocabulary * sizeof *want), *got = malloc(TOKENS * vocabulary * sizeof *got);
-    for (int32_t token = 300; token < 900; token += 100) {
+    int64_t ahead = 0;
+    for (int32_t token = 300; token < 900; token += 50) {
         llama4_error error = LLAMA4_ERROR_INIT;
+        llama4_model_params p = streamed(3);
+        llama4_model *model = open_model(TINY, &p);
         int32_t ids[TOKENS];
         llama4_context *a = open_context(model, 2, LLAMA4_KV_F16), *b = open_context(resident, 2, LLAMA4_KV_F16);
         for (size_t i = 0; i < TOKENS; i++)
-            ids[i] = i % 24 == 23 ? token + (int32_t)i : token;
+            ids[i] = token;
         CHECK_STATUS(decode_ids(a, 0, ids, TOKENS, 1, got, vocabulary, &error), LLAMA4_OK, error);
         CHECK_STATUS(decode_ids(b, 0, ids, TOKENS, 1, want, vocabulary, &error), LLAMA4_OK, error);
         CHECK(memcmp(got, want, TOKENS * vocabulary * sizeof *got) == 0);
+        llama4_memory_info info = memory_of(model);
+        CHECK(info.guesses > 500 && info.guesses_right <= info.guesses && info.wasted <= info.read_ahead);
+        ahead += info.read_ahead;
         llama4_context_release(a);
         llama4_context_release(b);
+        llama4_model_release(model);
     }
-    llama4_memory_info info = memory_of(model);
-    printf("  %lld of %lld right, %lld read ahead, %lld of them in vain\n", (long long)info.guesses_right, (long long)info.guesses,
-           (long long)info.read_ahead, (long long)info.wasted);
-    CHECK(info.guesses > 1000 && info.guesses_right <= info.guesses && info.read_ahead > 0 && info.wasted <= info.read_ahead);
+    printf("  %lld experts read ahead\n", (long long)ahead);
+    CHECK(ahead > 0);
     free(want);
     free(got);
-    llama4_model_release(model);
     llama4_model_release(resident);
 }
 

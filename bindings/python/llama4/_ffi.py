@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # SHA-256 of the files that this module was made from
 HEADER_SHA256 = {
-    "llama4.h": "22f504c233ee195f03e257eccb608c16d564555b40331c1de6d0c0a630708b50",
+    "llama4.h": "047b70f6b52ca6210fd456a126734fa67ec6ae982bc6ac5a1d25f751af4ed6a8",
     "version.h": "20632a2b0e3cc2640ec61045f9e9cf08ba740a0356f718ea1a852c7c98cb0b37",
 }
 
@@ -601,6 +601,8 @@ class llama4_memory_info(Structure):
     wait_seconds: that decoding waited for experts
     direct: 1: reads go past the system's cache; 0: the file system refuses that
     reserved: 0
+    guesses: experts guessed a layer early by batches of few tokens
+    guesses_right: of those; they are read ahead only while three quarters of the latest were
     """
 
     struct_size: int
@@ -620,6 +622,8 @@ class llama4_memory_info(Structure):
     wait_seconds: float
     direct: int
     reserved: int
+    guesses: int
+    guesses_right: int
 
     _fields_ = [
         ("struct_size", c_uint32),
@@ -639,6 +643,8 @@ class llama4_memory_info(Structure):
         ("wait_seconds", c_double),
         ("direct", c_int32),
         ("reserved", c_int32),
+        ("guesses", c_int64),
+        ("guesses_right", c_int64),
     ]
 
 
