@@ -492,8 +492,7 @@ LLAMA4_API llama4_status llama4_model_get_tensor(const llama4_model *model, int3
 
 /* ---- Memory --------------------------------------------------------------------------------------------------------- */
 
-/** llama4_memory_info: (since 1.1): what a model's weights take, and how its experts come into memory. Counts start when the
- * model is opened. The caller sets struct_size. */
+/** llama4_memory_info: (since 1.1): what weights take, and how experts came into memory so far. The caller sets struct_size. */
 typedef struct llama4_memory_info {
     uint32_t struct_size;     /* sizeof(llama4_memory_info) */
     int32_t streaming;        /* 1: experts are read when they are needed; 0: all weights are in memory, or in mapped files */
@@ -520,13 +519,12 @@ typedef struct llama4_memory_info {
  * @info: (out): struct_size set by the caller. */
 LLAMA4_API llama4_status llama4_model_get_memory(llama4_model *model, llama4_memory_info *info, llama4_error *error);
 
-/** llama4_model_save_experts: (since 1.1): writes which experts are in memory, the last used first, as a small file, for
- * llama4_model_load_experts. A model that does not stream gives LLAMA4_ERR_STATE. */
+/** llama4_model_save_experts: (since 1.1): writes which experts are in memory to a small file for llama4_model_load_experts. Both
+ * give LLAMA4_ERR_STATE for a model that does not stream. */
 LLAMA4_API llama4_status llama4_model_save_experts(llama4_model *model, const char *path, llama4_error *error);
 
 /** llama4_model_load_experts: (since 1.1): starts to read the experts that were in memory at llama4_model_save_experts, as many
- * as there are free slots for, in the background, and returns at once. Never changes results. For a model of
- * another shape, or a file that is none: LLAMA4_ERR_FORMAT; a model that does not stream gives LLAMA4_ERR_STATE. */
+ * as there is room for, in the background. A file of a model of another shape gives LLAMA4_ERR_FORMAT. */
 LLAMA4_API llama4_status llama4_model_load_experts(llama4_model *model, const char *path, llama4_error *error);
 
 /* ---- Plans: will it fit, and how fast will it be ------------------------------------------------------------------ */

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # SHA-256 of the files that this module was made from
 HEADER_SHA256 = {
-    "llama4.h": "047b70f6b52ca6210fd456a126734fa67ec6ae982bc6ac5a1d25f751af4ed6a8",
+    "llama4.h": "05cb64b97f349ef5e1e675fda9c7cf5da173a038117522d15c0f815249ca2d06",
     "version.h": "20632a2b0e3cc2640ec61045f9e9cf08ba740a0356f718ea1a852c7c98cb0b37",
 }
 
@@ -581,8 +581,7 @@ class llama4_tensor_info(Structure):
 
 
 class llama4_memory_info(Structure):
-    """What a model's weights take, and how its experts come into memory. Counts start when the model is opened.
-    The caller sets struct_size.
+    """What weights take, and how experts came into memory so far. The caller sets struct_size.
 
     struct_size: sizeof(llama4_memory_info)
     streaming: 1: experts are read when they are needed; 0: all weights are in memory, or in mapped files
@@ -1537,8 +1536,8 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any], str]] = {
         [POINTER(llama4_model), c_char_p, POINTER(llama4_error)],
         """llama4_status llama4_model_save_experts(llama4_model *model, const char *path, llama4_error *error)
 
-        Writes which experts are in memory, the last used first, as a small file, for
-        llama4_model_load_experts. A model that does not stream gives LLAMA4_ERR_STATE.
+        Writes which experts are in memory to a small file for llama4_model_load_experts. Both give
+        LLAMA4_ERR_STATE for a model that does not stream.
 
         Since 1.1.
         """
@@ -1548,9 +1547,8 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any], str]] = {
         [POINTER(llama4_model), c_char_p, POINTER(llama4_error)],
         """llama4_status llama4_model_load_experts(llama4_model *model, const char *path, llama4_error *error)
 
-        Starts to read the experts that were in memory at llama4_model_save_experts, as many as there are free
-        slots for, in the background, and returns at once. Never changes results. For a model of another
-        shape, or a file that is none: LLAMA4_ERR_FORMAT; a model that does not stream gives LLAMA4_ERR_STATE.
+        Starts to read the experts that were in memory at llama4_model_save_experts, as many as there is room
+        for, in the background. A file of a model of another shape gives LLAMA4_ERR_FORMAT.
 
         Since 1.1.
         """
