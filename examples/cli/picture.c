@@ -32,6 +32,20 @@ static int keep(pictures *p, llama4_embeddings *e)
     return 1;
 }
 
+/* Does it fit, together with those before it? Looked at before it is encoded in vain. */
+static int fits(const pictures *p, const session *s, const llama4_image *image, int64_t *tokens)
+{
+    llama4_error error = LLAMA4_ERROR_INIT;
+    llama4_image_info seen = {.struct_size = sizeof seen};
+    llama4_context_info room = {.struct_size = sizeof room};
+    if (llama4_image_get_info(image, s->model, &seen, &error) || llama4_context_get_info(s->context, &room, &error))
+        return fail(&error);
+    *tokens = p->tokens + seen.tokens;
+    return *tokens < room.context_length ? 0
+                                         : fail_text("the pictures take %lld tokens, and the context holds %lld positions", (long long)*tokens,
+                                                     (long long)room.context_length);
+}
+
 int pictures_add(pictures *p, session *s, const char *path)
 {
     llama4_error error = LLAMA4_ERROR_INIT;
@@ -44,6 +58,12 @@ int pictures_add(pictures *p, session *s, const char *path)
         return fail_text("the model has no picture encoder: give its file with --mmproj");
     if (llama4_image_open(path, NULL, &image, &error))
         return fail(&error);
+    int64_t tokens = 0;
+    int too_many = fits(p, s, image, &tokens);
+    if (too_many) {
+        llama4_image_release(image);
+        return too_many;
+    }
     llama4_status status;
     do { /* a Ctrl-C that came as the last answer ended may still be waiting in the context: it is not meant for this */
         progress_start(&s->bar, "looking");
@@ -59,6 +79,7 @@ int pictures_add(pictures *p, session *s, const char *path)
         llama4_embeddings_release(e);
         return fail_text("out of memory");
     }
+    p->tokens = tokens;
     return 0;
 }
 

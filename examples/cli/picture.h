@@ -9,6 +9,7 @@ typedef struct pictures {
     size_t count, capacity;
     float *rows;             /* of all of them, one behind the other */
     size_t n_rows, row_room; /* numbers */
+    int64_t tokens;          /* that they take in a prompt */
 } pictures;
 
 /* Opens and encodes one. 0, or the exit status after a message. */

@@ -69,7 +69,7 @@ def content_counts_and_not_the_name():
 @test
 def more_pictures_than_the_context_holds():
     needs_png()
-    Run("run", seeing(), *["-i", picture(1)] * 12, "-p", "x", "--context", "64").failure("full", "64")
+    Run("run", seeing(), *["-i", picture(1)] * 12, "-p", "x", "--context", "64").failure("the pictures take", "64 positions")
 
 
 @test
