@@ -11,7 +11,8 @@ from llama4 import _ffi
 
 MAVERICK = GOLDEN / "maverick/model"
 IDS = [1 + i * 37 % 500 for i in range(60)]
-COUNTS = ("expert_bytes", "expert_count", "expert_slots", "requests", "hits", "read_ahead", "wasted", "bytes_read")
+COUNTS = ("expert_bytes", "expert_count", "expert_slots", "requests", "hits", "read_ahead", "wasted", "bytes_read",
+          "guesses", "guesses_right")
 
 
 def bits(model, step=len(IDS)):
