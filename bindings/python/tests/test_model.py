@@ -177,6 +177,24 @@ def test_convert(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["out.gguf"]
 
 
+def test_convert_by_importance(tmp_path):
+    name, values = b"blk.0.attn_q.weight", np.where(np.arange(256) % 4, 0.01, 1.0).astype("<f4")
+    head = np.array([1, len(name)], "<i4").tobytes() + name + np.array([1, len(values)], "<i4").tobytes()
+    imatrix, lines = tmp_path / "imatrix.dat", []
+    imatrix.write_bytes(head + values.tobytes())
+    plain, weighted = tmp_path / "plain.gguf", tmp_path / "weighted.gguf"
+    llama4.convert(TINY, plain, type="q4_k")
+    llama4.convert(TINY, weighted, type="q4_k", imatrix=imatrix, log=lambda level, text: lines.append(text))
+    assert plain.read_bytes() != weighted.read_bytes() and plain.stat().st_size == weighted.stat().st_size
+    assert any("imatrix.dat" in line for line in lines)
+    with pytest.raises(FileNotFoundError):
+        llama4.convert(TINY, plain, type="q4_k", imatrix=tmp_path / "absent")
+    with pytest.raises(llama4.Error, match="not an imatrix"):
+        llama4.convert(TINY, plain, type="q4_k", imatrix=TINY)
+    with pytest.raises(llama4.Error, match="imatrix_path needs a type"):
+        llama4.convert(TINY, plain, imatrix=imatrix)
+
+
 def test_closing():
     model = llama4.Model.open(TINY)
     context, sampler, vocab = model.context(), llama4.Sampler(model, 1), model.vocab

@@ -127,6 +127,19 @@ fn converting() {
     assert_eq!(cancelled.status(), Status::Cancelled);
     assert!(!folder.0.join("no.gguf").exists());
     assert_eq!(
+        Convert::new()
+            .tensor_type("q4_0")
+            .imatrix("absent.dat")
+            .run(&from, &out)
+            .unwrap_err()
+            .status(),
+        Status::Io
+    );
+    assert_eq!(
+        Convert::new().imatrix(&from).run(&from, &out).unwrap_err().status(),
+        Status::Argument
+    );
+    assert_eq!(
         Convert::new().tensor_type("q9_9").run(&from, &out).unwrap_err().status(),
         Status::Argument
     );
