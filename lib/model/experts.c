@@ -6,7 +6,7 @@
 #define NONE UINT32_MAX
 
 /* What a visit knows of an expert. */
-enum { UNUSED, WANTED, MISSED, COMING, HELD, DONE };
+enum { UNUSED, WANTED, MISSED, JOINED, COMING, HELD, DONE }; /* JOINED: somebody else had it read */
 
 typedef struct slot {
     l4_fetch fetch;     /* .memory NULL: the slot has no memory now */
@@ -238,10 +238,13 @@ static void look(l4_experts *x, l4_visit *v, uint32_t e)
         v->state[e] = MISSED;
     }
     if (v->state[e] == MISSED) {
-        if (s && s->fetch.state == L4_FETCH_FAILED && !s->pins) { /* read ahead in vain: perhaps now */
+        if (s && s->fetch.state == L4_FETCH_FAILED) { /* in vain for others: perhaps now */
+            if (s->pins)
+                return;
             empty(x, s);
             s = NULL;
         }
+        const int joined = s != NULL;
         if (!s) {
             s = free_slot(x, 1);
             if (!s)
@@ -253,11 +256,17 @@ static void look(l4_experts *x, l4_visit *v, uint32_t e)
         s->pins++;
         s->ahead = 0;
         v->slot[e] = (uint32_t)(s - x->slots);
-        v->state[e] = COMING;
+        v->state[e] = joined ? JOINED : COMING;
     }
-    if (v->state[e] == COMING && x->slots[v->slot[e]].fetch.state == L4_FETCH_READY) {
-        x->slots[v->slot[e]].used = ++x->clock;
+    if (v->state[e] != JOINED && v->state[e] != COMING)
+        return;
+    s = &x->slots[v->slot[e]];
+    if (s->fetch.state == L4_FETCH_READY) {
+        s->used = ++x->clock;
         v->state[e] = HELD;
+    } else if (s->fetch.state == L4_FETCH_FAILED && v->state[e] == JOINED) { /* perhaps it failed before this visit began */
+        unpin(x, s);
+        v->state[e] = MISSED;
     }
 }
 
@@ -332,7 +341,7 @@ static const l4_fetch *look_around(l4_experts *x, l4_visit *v, const l4_ffn **ff
 static void drop_all(l4_experts *x, l4_visit *v)
 {
     for (uint32_t e = 0; e < x->per_layer; e++) {
-        if (v->state[e] == COMING || v->state[e] == HELD)
+        if (v->state[e] == JOINED || v->state[e] == COMING || v->state[e] == HELD)
             unpin(x, &x->slots[v->slot[e]]);
         v->state[e] = UNUSED;
     }
