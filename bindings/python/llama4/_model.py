@@ -47,6 +47,8 @@ class MemoryInfo(Record):
     bytes_read: int               #: from the files since they were opened, resident weights included
     read_seconds: float           #: while something was being read
     wait_seconds: float           #: that decoding waited for experts
+    guesses: int                  #: experts guessed a layer early by batches of few tokens
+    guesses_right: int            #: of those; they are read ahead only while three quarters of the latest were
     direct: bool                  #: reads go past the system's cache; False: the file system refuses that
 
     def __init__(self, struct: ffi.llama4_memory_info) -> None:
