@@ -335,12 +335,14 @@ void l4_context_routed(const llama4_context *c, uint32_t layer, uint64_t *counts
     memcpy(counts, c->routed_tokens + layer * n, n * sizeof *counts);
 }
 
+#define LISTS_BYTES (256 << 10) /* of tokens and threads: 40 bytes for each token of the largest usual batch, and what is small */
+
 uint64_t l4_context_bytes(const l4_config *c, int threads, size_t tokens)
 {
     size_t linear = l4_linear_scratch(max_columns(c)), attention = l4_attention_scratch(c->heads, c->kv_heads, c->head_dim);
     const uint64_t kv = (uint64_t)c->layers * l4_attention_layer_bytes(c->kv_heads, c->head_dim, L4_KV_F16_SLOT);
     return l4_buffers_bytes(c, tokens) + (uint64_t)threads * (linear > attention ? linear : attention) * sizeof(float) + (uint64_t)c->vocab * sizeof(float) +
-           kv * ((tokens + L4_ATTENTION_BLOCK - 1) / L4_ATTENTION_BLOCK);
+           kv * ((tokens + L4_ATTENTION_BLOCK - 1) / L4_ATTENTION_BLOCK) + LISTS_BYTES;
 }
 
 void l4_context_get_info(const llama4_context *c, llama4_context_info *info)

@@ -108,7 +108,15 @@ TEST(budgets)
         const int64_t need = needed(error.message);
         CHECK(need > 1000);
         CHECK_STATUS(open_within(paths[m], need - 1, NULL, &model, &error), LLAMA4_ERR_MEMORY, error);
-        for (int64_t bytes = need; bytes < 4 * need; bytes += need) {
+        CHECK_STATUS(open_within(paths[m], need, NULL, &model, &error), LLAMA4_OK, error); /* for 16 tokens, and one's logits */
+        llama4_context *least = open_context(model, 4, LLAMA4_KV_F16);
+        int32_t ids[16];
+        make_ids(ids, 16, 7, model_info(model).vocab_size);
+        CHECK_STATUS(decode_ids(least, 0, ids, 16, 1, NULL, 0, &error), LLAMA4_OK, error);
+        llama4_context_release(least);
+        llama4_model_release(model);
+        const int64_t room = 1 << 20; /* for more tokens, and the logits of all */
+        for (int64_t bytes = need + room; bytes < 4 * need; bytes += need) {
             counting c = {0};
             llama4_model *resident = open_model(paths[m], NULL);
             CHECK_STATUS(open_within(paths[m], bytes, &c, &model, &error), LLAMA4_OK, error);
@@ -147,7 +155,7 @@ TEST(what_fits_is_not_streamed)
     CHECK_STATUS0(llama4_model_save_experts(model, "never", NULL), LLAMA4_ERR_STATE);
     CHECK_STATUS0(llama4_model_load_experts(model, "never", NULL), LLAMA4_ERR_STATE);
     llama4_model_release(model);
-    p.memory_bytes = info.resident_bytes;
+    p.memory_bytes = info.resident_bytes / 4;
     model = NULL;
     CHECK_STATUS(llama4_model_open(TINY, &p, &model, &error), LLAMA4_ERR_MEMORY, error);
     CHECK(needed(error.message) > 0);
