@@ -41,11 +41,12 @@ typedef struct l4_kernels {
      * group of 1 to 16 tokens: y[t * ldy + r] for r < rows. */
     void (*panel[L4_TYPE_SLOTS])(const uint8_t *panel, size_t blocks, const l4_xblock *x, size_t group, size_t rows, float *y, size_t ldy);
 
-    /* The same in two steps with the same result, for several groups: panels spread into tiles, `blocks` for each, then the tiles of some
-     * panels, `rows` rows in all, times one group. `soon_bytes` from `soon` on, which may be NULL, are asked for meanwhile. */
+    /* The same in two steps with the same result, for several groups: a part of a panel, `blocks` of 32 columns, spread into tiles; then the
+     * tiles of some panels, one's after the other's, times one group: adds to sums[(p * L4_GROUP + t) * L4_PANEL + r]. With each of the
+     * blocks, `each` lines of 64 bytes from `soon` on are asked for: what is needed next, perhaps a little beyond its end. */
     void (*unpack[L4_TYPE_SLOTS])(const uint8_t *panel, size_t blocks, l4_tile *out);
-    void (*tiles)(l4_tile_kind kind, const l4_tile *tile, size_t blocks, const l4_xblock *x, size_t group, size_t rows, const uint8_t *soon,
-                  size_t soon_bytes, float *y, size_t ldy);
+    void (*tiles)(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t blocks, const l4_xblock *x, size_t group, const uint8_t *soon,
+                  size_t each, float *sums);
 
     /* 32 * blocks float32 -> int8; block b goes to out[b * step]. */
     void (*quantize)(const float *x, size_t blocks, l4_xblock *out, size_t step);

@@ -12,30 +12,13 @@
 
 #if defined(L4_PANEL_PAIRS)
 
-/* Eight tokens and two panels: sixteen chains of products side by side, each number of x loaded once for two products. The sums stay in memory. */
-static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int panels, const int tokens, const l4_tile *tile, size_t stride,
-                                         const l4_xblock *x, float *sums)
+/* n[p][t] += the columns 4 * first .. 4 * end - 1 of a step */
+static inline L4_ALWAYS_INLINE void dots(const int small, const int panels, const int tokens, int first, int end, const l4_tile *tile, size_t stride,
+                                         const l4_xblock *x, p16 n[2][L4_STEP_TOKENS])
 {
-    const int small = kind != L4_TILE_OFFSET_128 && kind != L4_TILE_HALVES;
-    p16 n[2][L4_STEP_TOKENS];
 #pragma GCC unroll 8
-    for (int t = 0; t < tokens; t++) {
-        n[0][t] = p16_set(kind == L4_TILE_OFFSET_8 ? x[t].minus_8 : kind == L4_TILE_OFFSET_128 ? x[t].minus_128 : kind == L4_TILE_HALVES ? x[t].first_minus_128 : 0);
-        n[1][t] = n[0][t];
-    }
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; i++) {
+    for (int i = first; i < end; i++) {
         const p16 w[2] = {p16_load(tile->w[i]), p16_load(tile[panels > 1 ? stride : 0].w[i])};
-        if (kind == L4_TILE_HALVES && i == 4) {
-#pragma GCC unroll 8
-            for (int t = 0; t < tokens; t++) {
-                v16 unit = v16_set(x[t].scale);
-                for (int p = 0; p < panels; p++) {
-                    v16_store(sums + SUM(p, t), v16_fma(p16_to_v16(n[p][t]), v16_mul(v16_load(tile[p * stride].scale), unit), v16_load(sums + SUM(p, t))));
-                    n[p][t] = p16_set(x[t].second_minus_128);
-                }
-            }
-        }
 #pragma GCC unroll 8
         for (int t = 0; t < tokens; t++) {
             const p16 four = p16_four(x[t].q + 4 * i);
@@ -43,20 +26,47 @@ static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int pane
                 n[p][t] = small ? p16_dot_small(n[p][t], w[p], four) : p16_dot(n[p][t], w[p], four);
         }
     }
+}
+
+static inline L4_ALWAYS_INLINE v16 scaled(p16 n, v16 scale, const l4_xblock *x, v16 sum)
+{
+    return v16_fma(p16_to_v16(n), v16_mul(scale, v16_set(x->scale)), sum);
+}
+
+/* Eight tokens and two panels: sixteen chains of products side by side, each number of x loaded once for two products. The sums stay in memory. */
+static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int panels, const int tokens, const l4_tile *tile, size_t stride,
+                                         const l4_xblock *x, float *sums)
+{
+    const int halves = kind == L4_TILE_HALVES, small = kind != L4_TILE_OFFSET_128 && !halves;
+    p16 n[2][L4_STEP_TOKENS];
 #pragma GCC unroll 8
-    for (int t = 0; t < tokens; t++) {
-        v16 unit = v16_set(x[t].scale);
+    for (int t = 0; t < tokens; t++)
+        n[0][t] = n[1][t] = p16_set(kind == L4_TILE_OFFSET_8 ? x[t].minus_8 : kind == L4_TILE_OFFSET_128 ? x[t].minus_128 : halves ? x[t].first_minus_128 : 0);
+    dots(small, panels, tokens, 0, halves ? 4 : 8, tile, stride, x, n);
+    const l4_tile *last = tile + (panels > 1 ? stride : 0);
+    if (halves) {
+        const v16 scale[2] = {v16_load(tile->scale), v16_load(last->scale)}; /* before there are stores, which could change them */
+#pragma GCC unroll 8
+        for (int t = 0; t < tokens; t++)
+            for (int p = 0; p < panels; p++)
+                v16_store(sums + SUM(p, t), scaled(n[p][t], scale[p], x + t, v16_load(sums + SUM(p, t))));
+#pragma GCC unroll 8
+        for (int t = 0; t < tokens; t++)
+            n[0][t] = n[1][t] = p16_set(x[t].second_minus_128);
+        dots(small, panels, tokens, 4, 8, tile, stride, x, n);
+    }
+    const v16 scale[2] = {v16_load(halves ? tile->other : tile->scale), v16_load(halves ? last->other : last->scale)};
+    const v16 other[2] = {v16_load(tile->other), v16_load(last->other)}, third[2] = {v16_load(tile->third), v16_load(last->third)};
+#pragma GCC unroll 8
+    for (int t = 0; t < tokens; t++)
         for (int p = 0; p < panels; p++) {
-            const l4_tile *at = tile + p * stride;
-            v16 scale = v16_load(kind == L4_TILE_HALVES ? at->other : at->scale);
-            v16 sum = v16_fma(p16_to_v16(n[p][t]), v16_mul(scale, unit), v16_load(sums + SUM(p, t)));
+            v16 sum = scaled(n[p][t], scale[p], x + t, v16_load(sums + SUM(p, t)));
             if (kind == L4_TILE_MINIMUM || kind == L4_TILE_MINIMA)
-                sum = v16_fma(v16_load(at->other), v16_set(x[t].sum), sum);
+                sum = v16_fma(other[p], v16_set(x[t].sum), sum);
             if (kind == L4_TILE_MINIMA)
-                sum = v16_fma(v16_load(at->third), v16_set(x[t].first_sum), sum);
+                sum = v16_fma(third[p], v16_set(x[t].first_sum), sum);
             v16_store(sums + SUM(p, t), sum);
         }
-    }
 }
 
 #else
@@ -118,14 +128,19 @@ static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int pane
 
 #endif
 
-/* `blocks` tiles of each panel, `times` times `tokens` tokens of a group of `group`. */
+#if defined(__GNUC__)
+#define ASK_FOR(p) __builtin_prefetch(p, 0, 2) /* into the second-level cache: the first has its hands full */
+#else
+#define ASK_FOR(p) p16_prefetch(p)
+#endif
+
+/* `blocks` tiles of each panel, `times` times `tokens` tokens of a group of `group`; with each block, `each` lines of `soon` are asked for. */
 static inline L4_ALWAYS_INLINE void run(const l4_tile_kind kind, const int panels, const int tokens, const int times, const l4_tile *tile, size_t stride,
-                                        size_t blocks, const l4_xblock *x, size_t group, const uint8_t *soon, const uint8_t *end, float *sums)
+                                        size_t blocks, const l4_xblock *x, size_t group, const uint8_t *soon, size_t each, float *sums)
 {
-    const size_t each = ((size_t)(end - soon) + 64 * blocks - 1) / (64 * blocks);
     for (size_t b = 0; b < blocks; b++, x += group, tile++) {
-        for (size_t i = 0; i < each && soon < end; i++, soon += 64)
-            p16_prefetch(soon);
+        for (size_t i = 0; i < each; i++, soon += 64)
+            ASK_FOR(soon);
         for (int i = 0; i < times; i++)
             step(kind, panels, tokens, tile, stride, x + i * tokens, sums + SUM(0, i * tokens));
     }
@@ -133,14 +148,23 @@ static inline L4_ALWAYS_INLINE void run(const l4_tile_kind kind, const int panel
 
 /* The tokens of a group, as many at once as registers hold. */
 static inline L4_ALWAYS_INLINE void run_group(const l4_tile_kind kind, const int panels, const l4_tile *tile, size_t stride, size_t blocks,
-                                              const l4_xblock *x, size_t group, const uint8_t *soon, const uint8_t *end, float *sums)
+                                              const l4_xblock *x, size_t group, const uint8_t *soon, size_t each, float *sums)
 {
     size_t t = 0;
 #define WHILE(tokens, times)                                                                                            \
-    for (; t + tokens * times <= group; t += tokens * times, soon = end)                                                \
-    run(kind, panels, tokens, times, tile, stride, blocks, x + t, group, soon, end, sums + SUM(0, t))
+    for (; t + tokens * times <= group; t += tokens * times, each = 0)                                                  \
+    run(kind, panels, tokens, times, tile, stride, blocks, x + t, group, soon, each, sums + SUM(0, t))
     WHILE(L4_STEP_TOKENS, L4_GROUP / L4_STEP_TOKENS);
     WHILE(L4_STEP_TOKENS, 1);
+#if defined(L4_EXACT_TAILS)
+    if (panels == 2) { /* the rest at once: steps of few tokens cost more for each */
+        WHILE(7, 1);
+        WHILE(6, 1);
+        WHILE(5, 1);
+        WHILE(4, 1);
+        WHILE(3, 1);
+    }
+#endif
 #if L4_STEP_TOKENS > 4
     WHILE(4, 1);
 #endif
@@ -149,14 +173,14 @@ static inline L4_ALWAYS_INLINE void run_group(const l4_tile_kind kind, const int
 #undef WHILE
 }
 
-typedef void run_fn(const l4_tile *, size_t, const l4_xblock *, size_t, const uint8_t *, const uint8_t *, float *);
+typedef void run_fn(const l4_tile *, size_t, const l4_xblock *, size_t, const uint8_t *, size_t, float *);
 
 /* One panel, or two whose tiles follow each other, times a group. */
 #define TILE_KERNEL(name, kind, panels)                                                                                 \
-    static void name(const l4_tile *tile, size_t blocks, const l4_xblock *x, size_t group, const uint8_t *soon, const uint8_t *end, \
-                     float *sums)                                                                 \
+    static void name(const l4_tile *tile, size_t blocks, const l4_xblock *x, size_t group, const uint8_t *soon, size_t each,   \
+                     float *sums)                                                                                       \
     {                                                                                                                   \
-        run_group(kind, panels, tile, blocks, blocks, x, group, soon, end, sums);                                       \
+        run_group(kind, panels, tile, blocks, blocks, x, group, soon, each, sums);                                      \
     }
 
 TILE_KERNEL(run_offset_8, L4_TILE_OFFSET_8, 1)
@@ -187,23 +211,18 @@ static inline void store_rows(const float *sums, size_t group, size_t rows, floa
         v16_store_part(y + t * ldy, v16_load(sums + SUM(0, t)), rows < L4_PANEL ? rows : L4_PANEL);
 }
 
-static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t blocks, const l4_xblock *x, size_t group, size_t rows, const uint8_t *soon,
-                  size_t soon_bytes, float *y, size_t ldy)
+static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t blocks, const l4_xblock *x, size_t group, const uint8_t *soon,
+                  size_t each, float *sums)
 {
-    const size_t panels = (rows + L4_PANEL - 1) / L4_PANEL;
-    for (size_t p = 0; p < panels;) {
-        float sums[2 * L4_GROUP * L4_PANEL] = {0};
-        size_t n = 1;
+    for (size_t p = 0, n; p < panels; p += n) {
         run_fn *run_some = run_kinds[kind];
+        n = 1;
 #if defined(L4_PANEL_PAIRS)
         if (p + 1 < panels)
             run_some = run_pairs[kind], n = 2;
 #endif
-        const size_t more = soon_bytes * n / panels;
-        run_some(tile + p * blocks, blocks, x, group, soon, soon ? soon + more : soon, sums);
-        soon = soon ? soon + more : soon;
-        for (size_t end = p + n; p < end; p++)
-            store_rows(sums + SUM(p + n - end, 0), group, rows - p * L4_PANEL, y + p * L4_PANEL, ldy);
+        run_some(tile + p * blocks, blocks, x, group, soon, each, sums + SUM(p, 0));
+        each = 0;
     }
 }
 
@@ -241,9 +260,9 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t blocks, const l
                 (cols == 256 ? slot##_spread : unpack_##slot)(panel, part + i);                                         \
             }                                                                                                           \
             if (group == 1)                                                                                             \
-                run(kind, 1, 1, 1, part, 0, n, x + b, 1, NULL, NULL, sums);           \
+                run(kind, 1, 1, 1, part, 0, n, x + b, 1, NULL, 0, sums);                                                \
             else                                                                                                        \
-                run_kinds[kind](part, n, x + b * group, group, NULL, NULL, sums);                                          \
+                run_kinds[kind](part, n, x + b * group, group, NULL, 0, sums);                                          \
         }                                                                                                               \
         store_rows(sums, group, rows, y, ldy);                                                                           \
     }

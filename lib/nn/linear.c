@@ -1,10 +1,18 @@
 #include "nn/linear.h"
 
+#include <string.h>
+
 #define GROUP 16              /* rows that are handed out together: so many, or a multiple that suits the layout */
 #define BLOCK_FLOATS (1 << 18) /* decoded rows at a time: 1 MB, to stay in the second-level cache */
 
-#define PANELS 4              /* at most so many are spread into tiles together; each group of tokens then meets all of them */
-#define TILE_BYTES (480 << 10) /* and at most so much: they shall stay in the second-level cache with a group of tokens */
+/* Products of more than one group of tokens: a few columns of two panels are spread into tiles, which stay in the first-level cache while all
+ * tokens meet them; the tokens' same columns stay in the second-level cache while more panels come. Sums are kept meanwhile. */
+#define COLUMNS 8              /* tiles of each panel at a time; a multiple of 8 */
+#define PAIR 2                 /* panels */
+#define MOST_PAIRS 8           /* whose sums are kept together, fewer the more groups there are */
+#define MOST_GROUPS 32         /* of tokens */
+#define PAIRS_GROUPS 128       /* pairs times groups: 256 kB of sums */
+#define PAIR_SUMS (PAIR * L4_GROUP * L4_PANEL)
 
 typedef struct job {
     const l4_exec *exec;
@@ -18,18 +26,12 @@ static size_t block_rows(size_t cols)
     return rows < 4 ? 4 : rows > 64 ? 64 : rows;
 }
 
-static size_t tiled_panels(size_t cols)
-{
-    size_t panels = TILE_BYTES / (cols / L4_QBLOCK * sizeof(l4_tile));
-    return panels < 1 ? 1 : panels > PANELS ? PANELS : panels < 2 ? 1 : panels / 2 * 2;
-}
-
 size_t l4_linear_scratch(size_t max_cols)
 {
-    const size_t blocks = (max_cols + L4_QBLOCK - 1) / L4_QBLOCK;
-    size_t floats = block_rows(max_cols) * max_cols, tiles = blocks * sizeof(l4_tile) > TILE_BYTES ? blocks * sizeof(l4_tile) : TILE_BYTES;
+    const size_t tiles = PAIR * COLUMNS * sizeof(l4_tile) / sizeof(float) + PAIRS_GROUPS * PAIR_SUMS;
+    size_t floats = block_rows(max_cols) * max_cols;
     floats = floats > 64 * 64 ? floats : 64 * 64;
-    floats = floats > tiles / sizeof(float) ? floats : tiles / sizeof(float);
+    floats = floats > tiles ? floats : tiles;
     return (floats + 15) / 16 * 16;
 }
 
@@ -62,28 +64,90 @@ static void do_rows(const l4_exec *e, const l4_product *p, size_t first, size_t 
     }
 }
 
-static void do_panels(const l4_exec *e, const l4_product *p, const l4_xblock *x, size_t first, size_t last, l4_tile *tiles)
+/* Rows first .. last - 1 of a packed matrix times tokens `from` .. `from` + MOST_GROUPS * L4_GROUP - 1. */
+typedef struct tiling {
+    const l4_kernels *k;
+    const l4_product *p;
+    const l4_xblock *x; /* of token `from` */
+    size_t blocks, block_bytes, from, groups;
+    l4_tile *tiles;
+    float *sums; /* PAIR_SUMS of each pair's first group, second group, ... */
+} tiling;
+
+static const uint8_t *columns_of(const tiling *j, size_t panel, size_t column)
+{
+    return j->p->w->data + panel * j->p->w->stride + column * j->block_bytes;
+}
+
+/* Columns `column` .. `column` + n - 1, in blocks, of some panels at `panel` times all tokens. Asks for those of two panels at `next` meanwhile. */
+static void add_tiles(const tiling *j, size_t panel, size_t panels, size_t column, size_t n, const uint8_t *next, float *sums)
+{
+    const uint32_t type = j->p->w->type;
+    const l4_tile_kind kind = l4_packed_kind(type);
+    for (size_t i = 0; i < panels; i++)
+        j->k->unpack[type](columns_of(j, panel + i, column), n, j->tiles + i * n);
+    const size_t halves = (j->groups + 1) / 2, part = n * j->block_bytes / halves; /* of one panel, for each of half the groups */
+    const size_t each = next ? (part + 64 * n - 1) / (64 * n) : 0;
+    for (size_t g = 0; g < j->groups; g++) {
+        const size_t t = j->from + g * L4_GROUP, group = l4_x_group(j->p->tokens, t);
+        const uint8_t *soon = next ? next + g / halves * j->p->w->stride + g % halves * part : NULL;
+        j->k->tiles(kind, j->tiles, panels, n, j->x + g * L4_GROUP * j->blocks + column * group, group, soon, each, sums + g * PAIR_SUMS);
+    }
+}
+
+/* Rows row .. end - 1 of all tokens; a token's lie together in y, so they are written together. */
+static void store_sums(const tiling *j, size_t row, size_t end)
+{
+    const l4_product *p = j->p;
+    for (size_t t = 0; t < j->groups * L4_GROUP && j->from + t < p->tokens; t++) {
+        const float *from = j->sums + t / L4_GROUP * PAIR_SUMS + t % L4_GROUP * L4_PANEL;
+        float *to = p->y + (j->from + t) * p->ldy + row;
+        size_t left = end - row;
+        for (size_t i = 0; left; i++, to += L4_PANEL) {
+            const float *panel = from + i / PAIR * j->groups * PAIR_SUMS + i % PAIR * L4_GROUP * L4_PANEL;
+            if (left < L4_PANEL) {
+                memcpy(to, panel, left * sizeof *to);
+                break;
+            }
+            memcpy(to, panel, L4_PANEL * sizeof *to);
+            left -= L4_PANEL;
+        }
+    }
+}
+
+static void do_tiles(const tiling *j, size_t first, size_t last)
+{
+    size_t most = PAIRS_GROUPS / j->groups < MOST_PAIRS ? PAIRS_GROUPS / j->groups : MOST_PAIRS;
+    for (size_t r = first, end; r < last; r = end) {
+        end = last - r < most * PAIR * L4_PANEL ? last : r + most * PAIR * L4_PANEL;
+        const size_t begin = r / L4_PANEL, stop = (end + L4_PANEL - 1) / L4_PANEL, all = (last + L4_PANEL - 1) / L4_PANEL;
+        memset(j->sums, 0, (stop - begin + 1) / PAIR * j->groups * PAIR_SUMS * sizeof *j->sums);
+        for (size_t c = 0; c < j->blocks; c += COLUMNS) {
+            const size_t n = j->blocks - c < COLUMNS ? j->blocks - c : COLUMNS;
+            for (size_t q = begin; q < stop; q += PAIR) {
+                size_t next = q + PAIR < stop ? q + PAIR : c + n < j->blocks ? begin : stop, column = q + PAIR < stop ? c : c + n < j->blocks ? c + n : 0;
+                add_tiles(j, q, stop - q < PAIR ? 1 : PAIR, c, n, next + PAIR <= all ? columns_of(j, next, column) : NULL,
+                          j->sums + (q - begin) / PAIR * j->groups * PAIR_SUMS);
+            }
+        }
+        store_sums(j, r, end);
+    }
+}
+
+static void do_panels(const l4_exec *e, const l4_product *p, const l4_xblock *x, size_t first, size_t last, float *scratch)
 {
     const l4_matrix *w = p->w;
-    const l4_kernels *k = e->kernels;
-    const l4_tile_kind kind = l4_packed_kind(w->type);
-    const size_t blocks = w->cols / L4_QBLOCK, groups = (p->tokens + L4_GROUP - 1) / L4_GROUP, step = tiled_panels(w->cols) * L4_PANEL;
+    const size_t blocks = w->cols / L4_QBLOCK, groups = (p->tokens + L4_GROUP - 1) / L4_GROUP;
     if (groups == 1) {
         for (size_t r = first; r < last; r += L4_PANEL)
-            k->panel[w->type](w->data + r / L4_PANEL * w->stride, blocks, x, p->tokens, last - r < L4_PANEL ? last - r : L4_PANEL, p->y + r, p->ldy);
+            e->kernels->panel[w->type](w->data + r / L4_PANEL * w->stride, blocks, x, p->tokens, last - r < L4_PANEL ? last - r : L4_PANEL, p->y + r, p->ldy);
         return;
     }
-    for (size_t r = first; r < last; r += step) {
-        size_t end = last - r < step ? last : r + step, panels = (end - r + L4_PANEL - 1) / L4_PANEL;
-        for (size_t i = 0; i < panels; i++)
-            k->unpack[w->type](w->data + (r / L4_PANEL + i) * w->stride, blocks, tiles + i * blocks);
-        /* Each call also asks for a part of the panels that come next. */
-        const size_t left = (last - end + L4_PANEL - 1) / L4_PANEL, soon = (left < panels ? left : panels) * w->stride / groups;
-        const uint8_t *next = w->data + (end + L4_PANEL - 1) / L4_PANEL * w->stride;
-        for (size_t g = 0; g < groups; g++, next += soon) {
-            const size_t t = g * L4_GROUP;
-            k->tiles(kind, tiles, blocks, x + t * blocks, l4_x_group(p->tokens, t), end - r, next, soon, p->y + t * p->ldy + r, p->ldy);
-        }
+    tiling j = {e->kernels, p, x, blocks, w->stride / blocks, 0, 0, (l4_tile *)(void *)scratch, scratch + PAIR * COLUMNS * sizeof(l4_tile) / sizeof *scratch};
+    for (; j.from < p->tokens; j.from += MOST_GROUPS * L4_GROUP) {
+        j.x = x + j.from * blocks;
+        j.groups = groups - j.from / L4_GROUP < MOST_GROUPS ? groups - j.from / L4_GROUP : MOST_GROUPS;
+        do_tiles(&j, first, last);
     }
 }
 
@@ -110,7 +174,7 @@ static void task(void *argument, size_t begin, size_t end, int worker)
             continue;
         size_t group = group_rows(p), last = to * group < p->w->rows ? to * group : p->w->rows;
         if (p->w->layout == L4_PACKED)
-            do_panels(j->exec, p, j->exec->quantized + j->exec->first_block[i], from * group, last, (l4_tile *)(void *)scratch);
+            do_panels(j->exec, p, j->exec->quantized + j->exec->first_block[i], from * group, last, scratch);
         else if (p->w->layout == L4_COLUMNS)
             do_columns(j->exec, p, from * group, last);
         else

@@ -244,7 +244,8 @@ static uint64_t hash_packed(const l4_kernels *k)
             hash = hash_floats(hash, sums, tokens * 16);
             for (size_t i = 0; i < tokens * 16; i++)
                 finite &= sums[i] - sums[i] == 0;
-            k->tiles(l4_packed_kind(type), tiles, BLOCKS, x, tokens, 16, NULL, 0, sums, 16);
+            memset(sums, 0, sizeof sums);
+            k->tiles(l4_packed_kind(type), tiles, 1, BLOCKS, x, tokens, NULL, 0, sums);
             hash = hash_floats(hash, sums, tokens * 16);
         }
     }
