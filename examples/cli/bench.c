@@ -45,7 +45,7 @@ typedef struct bench {
     id_list text; /* what is read in place of random tokens, over and over */
     size_t next;
     uint64_t *routing; /* or NULL */
-    double bandwidth, peak; /* measured; 0: unknown */
+    double bandwidth, peak, disk; /* measured; 0: unknown */
     llama4_memory_info memory; /* at the end */
 } bench;
 
@@ -248,20 +248,25 @@ static void print_machine(const bench *b, const char *name)
     else
         out_print("n/a GB/s");
     if (b->peak > 0)
-        out_print(", %.0f billion int8 operations/s\n", b->peak / 1e9);
+        out_print(", %.0f billion int8 operations/s", b->peak / 1e9);
     else
-        out_print(", n/a int8 operations/s\n");
+        out_print(", n/a int8 operations/s");
+    if (b->disk > 0)
+        out_print(", %.2f GB/s from the disk", b->disk / 1e9);
+    out_print("\n");
 }
 
 static void print_streaming(const bench *b)
 {
-    out_print("\n%-8s %6s %6s  %12s  %12s  %12s  %14s\n", "experts", "tokens", "depth", "in memory", "read a token", "read", "waited");
+    out_print("\n%-8s %6s %6s  %12s  %12s  %12s  %14s  %14s\n", "experts", "tokens", "depth", "in memory", "read a token", "read", "waited",
+              "of the disk");
     for (size_t k = 0; k < b->n_tests; k++) {
         const test *t = &b->tests[k];
         out_print("%-8s %6lld %6lld  %10.1f %%  %9.1f MB  %7.2f GB/s", t->decode ? "decode" : "prefill", (long long)t->tokens, (long long)t->depth,
                   100 * stream_hit_share(&t->use), (double)t->use.bytes / (double)(t->tokens * b->arguments->repeat) / 1e6,
                   stream_rate(&t->use) / 1e9);
         print_share(stream_waited(&t->use));
+        print_share(stream_disk_share(&t->use, b->disk));
         out_print("\n");
     }
 }
@@ -316,6 +321,8 @@ static void print_json(const bench *b, const char *name)
     out_print(", \"threads\": %d, \"cpu\": \"%s\", \"batch\": %d", c->threads, cpu_name(c->cpu_level), c->batch_size);
     json_real("bandwidth", b->bandwidth > 0 ? b->bandwidth : NAN);
     json_real("int8_peak", b->peak > 0 ? b->peak : NAN);
+    if (b->memory.streaming)
+        json_real("disk", b->disk > 0 ? b->disk : NAN);
     json_real("load_seconds", b->session.load_seconds);
     json_real("bytes_per_token", b->cost.bytes);
     json_real("operations_per_token", b->cost.operations);
@@ -342,6 +349,7 @@ static void print_json(const bench *b, const char *name)
             json_real("read_seconds", t->use.read);
             json_real("wait_seconds", t->use.waited);
             json_real("seconds", t->use.seconds);
+            json_real("disk_share", stream_disk_share(&t->use, b->disk));
         }
         out_print("}");
     }
@@ -513,6 +521,8 @@ static int run(int argc, char **argv)
     b.session.load_seconds = load_seconds;
     if (status == 0 && a.buffer > 0)
         b.bandwidth = machine_bandwidth(used.threads, used.cpu_level, (size_t)a.buffer * 1000000);
+    if (status == 0 && b.memory.streaming)
+        b.disk = stream_disk_rate(path);
     if (status == 0 && interrupted())
         status = 128 + interrupted();
     machine_name(name, sizeof name);
@@ -534,7 +544,8 @@ const command bench_command = {
     "Measures how fast a model reads prompts and decodes, and what share of the machine that is.",
     "'of bandwidth' is what decoding reads, weights, keys and values, against what all threads can read from memory;\n"
     "'of int8 peak' is the matrix products of a prompt against the fastest 8-bit integer products. Both limits are\n"
-    "measured in the same run.\n",
+    "measured in the same run. Where experts are streamed, 'of the disk' is what was read per second of the whole test\n"
+    "against what the disk gives by direct reads.\n",
     1,
     1,
     run};

@@ -45,6 +45,22 @@ double stream_waited(const stream_use *use)
     return ratio(use->waited, use->seconds);
 }
 
+double stream_disk_share(const stream_use *use, double disk)
+{
+    return ratio(ratio((double)use->bytes, use->seconds), disk);
+}
+
+double stream_disk_rate(const char *path)
+{
+    llama4_plan_params p;
+    llama4_plan_result r = {.struct_size = sizeof r};
+    if (llama4_plan_params_init(&p, sizeof p))
+        return 0;
+    p.flags = LLAMA4_PLAN_MEASURE;
+    p.memory_rate = p.compute_rate = 1; /* not asked for */
+    return llama4_plan(path, &p, &r, NULL) ? 0 : r.disk_rate;
+}
+
 void stream_print_state(const llama4_memory_info *m)
 {
     out_print("memory   %.2f of %.2f GB in use: weights %.2f GB, %lld of %lld experts %.2f GB; %s reads\n", (double)m->used_bytes / 1e9,

@@ -19,6 +19,10 @@ void stream_add(stream_use *use, const llama4_memory_info *before, const llama4_
 double stream_hit_share(const stream_use *use); /* of requests; NaN if there were none, and so on: */
 double stream_rate(const stream_use *use);      /* bytes read per second while something was being read */
 double stream_waited(const stream_use *use);    /* share of the time */
+double stream_disk_share(const stream_use *use, double disk); /* bytes read per second of all the time, as a share of `disk` */
+
+/* Bytes per second that the disk gives by direct reads of a model's file, measured; 0: unknown. */
+double stream_disk_rate(const char *path);
 
 /* What of the memory is what, on one line of a table. */
 void stream_print_state(const llama4_memory_info *m);

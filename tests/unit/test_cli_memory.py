@@ -52,6 +52,7 @@ def bench_streaming():
     check(data["memory"]["limit"] == 12 << 20 and data["memory"]["used"] <= 12 << 20, data["memory"])
     check(data["memory"]["slots"] < data["memory"]["experts"] == 32, data["memory"])
     check(all(t["hits"] <= t["requests"] and t["wait_seconds"] <= t["seconds"] for t in data["tests"]), data["tests"])
+    check(all((t["disk_share"] is None) == (data["disk"] is None) for t in data["tests"]) and data["disk"] != 0, data)
     equal([layer["layer"] for layer in data["routing"]], list(range(8)))
     plain = json.loads(Run(*arguments, "--json").quiet().out)
     check("memory" not in plain and "routing" not in plain and "requests" not in plain["tests"][0], plain)
