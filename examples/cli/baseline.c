@@ -173,12 +173,12 @@ const char *baseline_get_row(const uint8_t *in, uint32_t vocab, double *log_prob
         return "a row is damaged";
     if (!isfinite(high) || high > 0 || !isfinite(step) || step < 0 || best >= vocab)
         return "a row holds impossible numbers";
-    for (uint32_t i = 0; i < vocab; i++) {
+    for (uint32_t i = 0; i < vocab; i++) { /* against the likeliest, so that the sum neither vanishes nor loses its digits */
         uint32_t code = codes[2 * (size_t)i] | (uint32_t)codes[2 * (size_t)i + 1] << 8;
-        log_probabilities[i] = (double)high - (double)step * code;
+        log_probabilities[i] = -(double)step * code;
         sum += exp(log_probabilities[i]);
     }
-    if (!(sum > 0))
+    if (log_probabilities[best] < 0)
         return "a row holds impossible numbers";
     double shift = log(sum);
     for (uint32_t i = 0; i < vocab; i++)
