@@ -141,7 +141,7 @@ def test_experts_to_a_file_and_back(tmp_path, want):
         second.load_experts(str(path))
         assert second.memory().expert_slots == first.memory().expert_slots > 2
         assert np.array_equal(bits(second, 1), want)
-        assert second.memory().bytes_read == first.memory().bytes_read  # nothing twice
+        assert second.memory().bytes_read <= first.memory().bytes_read  # which may have read ahead in vain
         with pytest.raises(FileNotFoundError, match="absent"):
             second.load_experts(tmp_path / "absent")
         with pytest.raises(FileNotFoundError, match="absent"):

@@ -148,7 +148,7 @@ fn experts_to_a_file_and_back() {
     let slots = |model: &Model| model.memory().unwrap().expert_slots;
     assert!(slots(&first) > 2 && slots(&second) == slots(&first));
     assert!(bits(&second, 1) == want);
-    assert_eq!(second.memory().unwrap().bytes_read, first.memory().unwrap().bytes_read); // nothing twice
+    assert!(second.memory().unwrap().bytes_read <= first.memory().unwrap().bytes_read); // which may have read ahead in vain
     let other = Model::options().stream(true).open(maverick()).unwrap();
     assert_eq!(other.load_experts(&path).unwrap_err().status(), Status::Format);
     let bytes = fs::read(&path).unwrap();
