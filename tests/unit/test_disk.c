@@ -187,6 +187,22 @@ static llama4_status decode_rows(const scene *s, llama4_error *error)
     return status;
 }
 
+/* A call that is cancelled while the disk does not answer. `embedding`: where it reads tokens' embeddings, or else where it reads experts. */
+static void cancel_while_held(const scene *s, int embedding)
+{
+    pthread_t thread;
+    llama4_error error = LLAMA4_ERROR_INIT;
+    atomic_store(&held, 0);
+    atomic_store(&hold, 1);
+    REQUIRE(pthread_create(&thread, NULL, cancel_when_held, s->context) == 0);
+    if (embedding)
+        CHECK_STATUS(decode_ids(s->context, 0, s->ids + 8, 8, 0, NULL, 0, &error), LLAMA4_ERR_CANCELLED, error);
+    else
+        CHECK_STATUS(decode_rows(s, &error), LLAMA4_ERR_CANCELLED, error);
+    CHECK(atomic_load(&hold) == 1);
+    pthread_join(thread, NULL);
+}
+
 static void *let_go(void *nothing)
 {
     usleep(100000);
@@ -199,20 +215,9 @@ TEST(cancelled_while_the_disk_hangs)
 {
     scene s;
     if (scene_open(&s, TINY)) {
-        pthread_t thread;
-        llama4_error error = LLAMA4_ERROR_INIT;
-        atomic_store(&held, 0);
-        atomic_store(&hold, 1);
-        REQUIRE(pthread_create(&thread, NULL, cancel_when_held, s.context) == 0);
-        CHECK_STATUS(decode_ids(s.context, 0, s.ids + 8, 8, 0, NULL, 0, &error), LLAMA4_ERR_CANCELLED, error); /* in the embedding */
-        pthread_join(thread, NULL);
+        cancel_while_held(&s, 1);
         scene_goes_on(&s);
-        atomic_store(&held, 0);
-        atomic_store(&hold, 1);
-        REQUIRE(pthread_create(&thread, NULL, cancel_when_held, s.context) == 0);
-        CHECK_STATUS(decode_rows(&s, &error), LLAMA4_ERR_CANCELLED, error); /* in the first layer's experts */
-        CHECK(atomic_load(&hold) == 1);
-        pthread_join(thread, NULL);
+        cancel_while_held(&s, 0);
         scene_goes_on(&s);
     }
     scene_close(&s);
@@ -225,12 +230,8 @@ TEST(failed_for_somebody_else)
     if (scene_open(&s, TINY)) {
         pthread_t thread;
         llama4_error error = LLAMA4_ERROR_INIT;
-        atomic_store(&held, 0);
         atomic_store(&spoil, 1);
-        atomic_store(&hold, 1);
-        REQUIRE(pthread_create(&thread, NULL, cancel_when_held, s.context) == 0);
-        CHECK_STATUS(decode_rows(&s, &error), LLAMA4_ERR_CANCELLED, error);
-        pthread_join(thread, NULL);
+        cancel_while_held(&s, 0);
         REQUIRE(pthread_create(&thread, NULL, let_go, NULL) == 0);
         CHECK_STATUS(decode_rows(&s, &error), LLAMA4_OK, error);
         pthread_join(thread, NULL);

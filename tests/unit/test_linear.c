@@ -1,0 +1,111 @@
+/* Products of packed matrices with many tokens, which go by tiles, pairs of panels, groups and passes: the bits of one token at a time, which goes
+ * panel by panel. Shapes leave a rest in each of these. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cpu.h"
+#include "check.h"
+#include "nn/linear.h"
+#include "support.h"
+
+enum { MOST_ROWS = 330, MOST_COLS = 768, MOST_TOKENS = 560, PAD = 5, THREADS = 3 };
+
+typedef struct bed {
+    l4_kernels kernels;
+    l4_exec exec;
+    atomic_int never;
+    uint8_t *stored, *packed;
+    float *x, *many, *single;
+} bed;
+
+static int bed_make(bed *b, int32_t level)
+{
+    static const l4_allocator *a = &l4_system_allocator;
+    llama4_error e = LLAMA4_ERROR_INIT;
+    memset(b, 0, sizeof *b);
+    l4_kernels_init(&b->kernels, l4_cpu_level(level));
+    b->exec.kernels = &b->kernels;
+    b->exec.scratch_size = l4_linear_scratch(MOST_COLS);
+    const size_t panels = (MOST_ROWS + L4_PANEL - 1) / L4_PANEL * L4_PANEL;
+    return l4_alloc(a, THREADS * b->exec.scratch_size, sizeof(float), "", &b->exec.scratch, &e) == LLAMA4_OK &&
+           l4_alloc(a, MOST_TOKENS * MOST_COLS / L4_QBLOCK, sizeof(l4_xblock), "", &b->exec.quantized, &e) == LLAMA4_OK &&
+           l4_alloc(a, 1, sizeof(size_t), "", &b->exec.first_block, &e) == LLAMA4_OK &&
+           l4_alloc(a, panels * MOST_COLS * 2, 1, "", &b->stored, &e) == LLAMA4_OK &&
+           l4_alloc(a, panels * MOST_COLS * 2, 1, "", &b->packed, &e) == LLAMA4_OK &&
+           l4_alloc(a, MOST_TOKENS * MOST_COLS, sizeof(float), "", &b->x, &e) == LLAMA4_OK &&
+           l4_alloc(a, MOST_TOKENS * (MOST_ROWS + PAD), sizeof(float), "", &b->many, &e) == LLAMA4_OK &&
+           l4_alloc(a, MOST_ROWS, sizeof(float), "", &b->single, &e) == LLAMA4_OK &&
+           l4_pool_create(a, THREADS, &b->never, &b->exec.pool, &e) == LLAMA4_OK;
+}
+
+static void bed_free(bed *b)
+{
+    static const l4_allocator *a = &l4_system_allocator;
+    void *all[] = {b->exec.scratch, b->exec.quantized, b->exec.first_block, b->stored, b->packed, b->x, b->many, b->single};
+    l4_pool_destroy(b->exec.pool);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        l4_free(a, all[i]);
+}
+
+/* Rows of random bytes, whose float16 scales are neither NaN nor infinite, packed. */
+static l4_matrix make_matrix(bed *b, uint32_t type, uint32_t rows, uint32_t cols, uint64_t *state)
+{
+    const size_t panel = l4_panel_bytes(type, cols), stride = panel / L4_PANEL;
+    for (size_t i = 0; i < rows * stride; i++) {
+        b->stored[i] = (uint8_t)(next_random(state) >> 8);
+        if ((b->stored[i] & 0x7c) > 0x34)
+            b->stored[i] = (uint8_t)((b->stored[i] & 0x83) | 0x20);
+    }
+    for (uint32_t r = 0; r < rows; r += L4_PANEL)
+        l4_panel_pack(type, b->stored + r * stride, stride, rows - r < L4_PANEL ? rows - r : L4_PANEL, cols, b->packed + r / L4_PANEL * panel);
+    return (l4_matrix){.data = b->packed, .type = type, .rows = rows, .cols = cols, .stride = panel, .layout = L4_PACKED};
+}
+
+static int equal_to_single(bed *b, const l4_matrix *m, size_t tokens)
+{
+    const float mark = 12345.0f;
+    const size_t ldy = m->rows + PAD;
+    const l4_product all = {m, b->x, m->cols, tokens, b->many, ldy};
+    for (size_t i = 0; i < tokens * ldy; i++)
+        b->many[i] = mark;
+    l4_linear(&b->exec, &all, 1);
+    for (size_t t = 0; t < tokens; t++) {
+        const l4_product one = {m, b->x + t * m->cols, m->cols, 1, b->single, m->rows};
+        l4_linear(&b->exec, &one, 1);
+        if (memcmp(b->single, b->many + t * ldy, m->rows * sizeof(float)) != 0)
+            return 0;
+        for (size_t i = m->rows; i < ldy; i++)
+            if (b->many[t * ldy + i] != mark)
+                return 0;
+    }
+    return 1;
+}
+
+static void check_level(int32_t level)
+{
+    static const uint32_t types[] = {L4_Q4_0, L4_Q8_0, L4_Q5_1, L4_Q4_K, L4_Q6_K, L4_Q2_K}; /* every kind of tile */
+    static const struct { uint32_t rows, blocks; size_t tokens; } shapes[] = {
+        {330, 8, 37}, {33, 24, 560}, {300, 16, 513}, {1, 8, 17}, {16, 24, 29}, {47, 16, 512},
+    };
+    uint64_t state = 77;
+    bed b;
+    REQUIRE(bed_make(&b, level));
+    for (size_t i = 0; i < MOST_TOKENS * MOST_COLS; i++)
+        b.x[i] = (float)(next_random(&state) % 2001) / 1000.0f - 1.0f;
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++)
+        for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+            const l4_matrix m = make_matrix(&b, types[t], shapes[s].rows, shapes[s].blocks * L4_QBLOCK, &state);
+            CHECK(equal_to_single(&b, &m, shapes[s].tokens));
+        }
+    for (uint32_t blocks = 1; blocks < 20; blocks += 3) { /* no multiple of 256 columns */
+        const l4_matrix m = make_matrix(&b, L4_Q4_0, 50, blocks * L4_QBLOCK, &state);
+        CHECK(equal_to_single(&b, &m, 20 + blocks));
+    }
+    bed_free(&b);
+}
+
+TEST(many_tokens_by_the_best_kernels) { check_level(LLAMA4_CPU_AUTO); }
+TEST(many_tokens_by_avx2) { check_level(LLAMA4_CPU_AVX2); }
+TEST(many_tokens_by_portable_kernels) { check_level(LLAMA4_CPU_GENERIC); }
+
+TEST_MAIN(T(many_tokens_by_the_best_kernels), T(many_tokens_by_avx2), T(many_tokens_by_portable_kernels))
