@@ -85,9 +85,4 @@ static inline int32_t i8_sum(const int8_t *q) /* of 16 */
     return sum;
 }
 
-static inline void p16_prefetch(const uint8_t *p)
-{
-    (void)p;
-}
-
 #endif

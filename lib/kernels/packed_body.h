@@ -4,6 +4,13 @@
  */
 #include "kernels/unpack.h"
 
+/* A line of memory that is needed soon, in the first (3) or second (2) level cache. */
+#if defined(__GNUC__)
+#define ASK_FOR(p, level) __builtin_prefetch(p, 0, level)
+#else
+#define ASK_FOR(p, level) ((void)(p))
+#endif
+
 /*
  * One step: a tile of each of `panels` <= 2 panels, `stride` tiles apart, times one block of `tokens` <= L4_STEP_TOKENS tokens; adds to
  * the sums of sixteen rows at sums + SUM(panel, token). `kind`, `panels` and `tokens` are constants where this is inlined.
@@ -128,19 +135,13 @@ static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int pane
 
 #endif
 
-#if defined(__GNUC__)
-#define ASK_FOR(p) __builtin_prefetch(p, 0, 2) /* into the second-level cache: the first has its hands full */
-#else
-#define ASK_FOR(p) p16_prefetch(p)
-#endif
-
 /* `blocks` tiles of each panel, `times` times `tokens` tokens of a group of `group`; with each block, `each` lines of `soon` are asked for. */
 static inline L4_ALWAYS_INLINE void run(const l4_tile_kind kind, const int panels, const int tokens, const int times, const l4_tile *tile, size_t stride,
                                         size_t blocks, const l4_xblock *x, size_t group, const uint8_t *soon, size_t each, float *sums)
 {
     for (size_t b = 0; b < blocks; b++, x += group, tile++) {
         for (size_t i = 0; i < each; i++, soon += 64)
-            ASK_FOR(soon);
+            ASK_FOR(soon, 2); /* not into the first level, which has its hands full */
         for (int i = 0; i < times; i++)
             step(kind, panels, tokens, tile, stride, x + i * tokens, sums + SUM(0, i * tokens));
     }
@@ -161,12 +162,14 @@ static inline L4_ALWAYS_INLINE void run_group(const l4_tile_kind kind, const int
         WHILE(7, 1);
         WHILE(6, 1);
         WHILE(5, 1);
-        WHILE(4, 1);
-        WHILE(3, 1);
     }
 #endif
 #if L4_STEP_TOKENS > 4
     WHILE(4, 1);
+#endif
+#if defined(L4_EXACT_TAILS)
+    if (panels == 2)
+        WHILE(3, 1);
 #endif
     WHILE(2, 1);
     WHILE(1, 1);
@@ -256,7 +259,7 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
             size_t n = blocks - b < 8 ? blocks - b : 8;                                                                 \
             for (size_t i = 0; i < n; i += cols / L4_QBLOCK, panel += 16 * bytes) {                                     \
                 for (size_t k = 0; k < 16 * bytes; k += 64)                                                             \
-                    p16_prefetch(panel + AHEAD + k);                                                                    \
+                    ASK_FOR(panel + AHEAD + k, 3);                                                                      \
                 (cols == 256 ? slot##_spread : unpack_##slot)(panel, part + i);                                         \
             }                                                                                                           \
             if (group == 1)                                                                                             \

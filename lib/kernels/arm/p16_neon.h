@@ -132,7 +132,6 @@ static inline p16 p16_with_signs(p16 magnitudes, p16 signs, int next)
 static inline p16 p16_mul_bytes(p16 bytes, p16 factor) { return p16_mul(bytes, factor); }
 static inline float32x4_t to_f32(uint32x4_t x) { return vcvtq_f32_s32(vreinterpretq_s32_u32(x)); }
 static inline v16 p16_to_v16(p16 x) { return FOUR_1(to_f32, x); }
-static inline void p16_prefetch(const uint8_t *p) { __builtin_prefetch(p); }
 
 static inline void v16_to_i8(int8_t *q, v16 x)
 {

@@ -85,7 +85,6 @@ static inline p16 p16_mul_bytes(p16 bytes, p16 factor)
     return pair(_mm256_mullo_epi16(bytes.a, both.a), _mm256_mullo_epi16(bytes.b, both.b));
 }
 static inline v16 p16_to_v16(p16 x) { return join(_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)); }
-static inline void p16_prefetch(const uint8_t *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
 
 static inline void v16_to_i8(int8_t *q, v16 x)
 {

@@ -53,7 +53,6 @@ static inline p16 p16_mul_bytes(p16 bytes, p16 factor)
     return _mm512_mullo_epi16(bytes, _mm512_or_si512(factor, _mm512_slli_epi32(factor, 16)));
 }
 static inline v16 p16_to_v16(p16 a) { return _mm512_cvtepi32_ps(a); }
-static inline void p16_prefetch(const uint8_t *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
 
 static inline void v16_to_i8(int8_t *q, v16 a)
 {
