@@ -109,7 +109,7 @@ static int run_quantize(int argc, char **argv)
          "q4_k_m,\nq5_k_s, q5_k_m",
          0, 0},
         {"imatrix", 0, OPTION_TEXT, &a.imatrix, "FILE",
-         "an importance matrix made by llama-imatrix, old or\nnew: helps most at 2 and 3 bits", 0, 0},
+         "an importance matrix made by llama-imatrix, old or new", 0, 0},
         {"mmproj", 0, OPTION_TEXT, &a.vision, "OUT", MMPROJ, 0, 0},
         {"vocab", 0, OPTION_TEXT, &a.vocabulary, "FILE", VOCABULARY, 0, 0},
     };
