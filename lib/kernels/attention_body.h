@@ -2,9 +2,22 @@
  * Attention over one block of keys and values, part of body.h: scores, one step of the online softmax, the weighted sum of values. Each
  * score and each element of the sum is one chain of fused multiply-adds, so tiles may have any shape.
  */
-/* ROWS rows at a time, WIDE vectors of results of each in registers. */
-#define SCORES_TILE(ROWS)                                                                                               \
-    static inline void scores_##ROWS(const float *q, const float *keys, size_t vectors, size_t d, float *s)             \
+/* A step of one pass over all rows asks for as much of what is needed soon as it reads of float16; of several passes each does its part. */
+#define SOON_EACH (L4_ATTENTION_WIDE * 32)
+#define ASK_SOON                                                                                                        \
+    for (int c = 0; c < SOON_EACH; c += 64)                                                                             \
+        ASK_FOR(soon + c, 2);                                                                                           \
+    soon += each;
+
+static inline size_t soon_each(const uint8_t *soon, size_t rows)
+{
+    return soon ? SOON_EACH / ((rows + L4_ATTENTION_ROWS - 1) / L4_ATTENTION_ROWS) : 0;
+}
+
+/* ROWS rows at a time, WIDE vectors of results of each in registers; keys and values as they are stored, `size` bytes a number. */
+#define SCORES_TILE(ROWS, kind, size)                                                                                   \
+    static inline void kind##_scores_##ROWS(const float *q, const uint8_t *keys, size_t vectors, size_t d, float *s,    \
+                                         const uint8_t *soon, size_t each)                                              \
     {                                                                                                                   \
         size_t v = 0;                                                                                                   \
         for (; v + L4_ATTENTION_WIDE <= vectors; v += L4_ATTENTION_WIDE) {                                              \
@@ -13,9 +26,10 @@
                 for (int c = 0; c < L4_ATTENTION_WIDE; c++)                                                             \
                     sum[r][c] = v16_zero();                                                                             \
             for (size_t i = 0; i < d; i++) {                                                                            \
+                ASK_SOON                                                                                                \
                 v16 key[L4_ATTENTION_WIDE];                                                                             \
                 for (int c = 0; c < L4_ATTENTION_WIDE; c++)                                                             \
-                    key[c] = v16_load(keys + i * L4_ATTENTION_BLOCK + 16 * (v + c));                                    \
+                    key[c] = v16_from_##kind(keys + size * (i * L4_ATTENTION_BLOCK + 16 * (v + c)));                    \
                 for (int r = 0; r < ROWS; r++) {                                                                        \
                     v16 in = v16_set(q[r * d + i]);                                                                     \
                     for (int c = 0; c < L4_ATTENTION_WIDE; c++)                                                         \
@@ -31,7 +45,7 @@
             for (int r = 0; r < ROWS; r++)                                                                              \
                 sum[r] = v16_zero();                                                                                    \
             for (size_t i = 0; i < d; i++) {                                                                            \
-                v16 key = v16_load(keys + i * L4_ATTENTION_BLOCK + 16 * v);                                             \
+                v16 key = v16_from_##kind(keys + size * (i * L4_ATTENTION_BLOCK + 16 * v));                             \
                 for (int r = 0; r < ROWS; r++)                                                                          \
                     sum[r] = v16_fma(v16_set(q[r * d + i]), key, sum[r]);                                               \
             }                                                                                                           \
@@ -40,8 +54,9 @@
         }                                                                                                               \
     }
 
-#define ACCUMULATE_TILE(ROWS)                                                                                           \
-    static inline void accumulate_##ROWS(float *acc, const float *shrink, const float *p, const float *values, size_t n, size_t d) \
+#define ACCUMULATE_TILE(ROWS, kind, size)                                                                               \
+    static inline void kind##_accumulate_##ROWS(float *acc, const float *shrink, const float *p, const uint8_t *values, size_t n, size_t d, \
+                                             const uint8_t *soon, size_t each)                                          \
     {                                                                                                                   \
         size_t i = 0;                                                                                                   \
         for (; i + 16 * L4_ATTENTION_WIDE <= d; i += 16 * L4_ATTENTION_WIDE) {                                          \
@@ -50,9 +65,10 @@
                 for (int c = 0; c < L4_ATTENTION_WIDE; c++)                                                             \
                     sum[r][c] = v16_mul(v16_load(acc + r * d + i + 16 * c), v16_set(shrink[r]));                        \
             for (size_t j = 0; j < n; j++) {                                                                            \
+                ASK_SOON                                                                                                \
                 v16 value[L4_ATTENTION_WIDE];                                                                           \
                 for (int c = 0; c < L4_ATTENTION_WIDE; c++)                                                             \
-                    value[c] = v16_load(values + j * d + i + 16 * c);                                                   \
+                    value[c] = v16_from_##kind(values + size * (j * d + i + 16 * c));                                   \
                 for (int r = 0; r < ROWS; r++) {                                                                        \
                     v16 in = v16_set(p[r * L4_ATTENTION_BLOCK + j]);                                                    \
                     for (int c = 0; c < L4_ATTENTION_WIDE; c++)                                                         \
@@ -69,7 +85,8 @@
             for (int r = 0; r < ROWS; r++)                                                                              \
                 sum[r] = v16_mul(v16_load_part(acc + r * d + i, left), v16_set(shrink[r]));                             \
             for (size_t j = 0; j < n; j++) {                                                                            \
-                v16 value = left == 16 ? v16_load(values + j * d + i) : v16_load_part(values + j * d + i, left);        \
+                const uint8_t *at = values + size * (j * d + i);                                                        \
+                v16 value = left == 16 ? v16_from_##kind(at) : kind##_tail(at, left);                                   \
                 for (int r = 0; r < ROWS; r++)                                                                          \
                     sum[r] = v16_fma(v16_set(p[r * L4_ATTENTION_BLOCK + j]), value, sum[r]);                            \
             }                                                                                                           \
@@ -78,63 +95,58 @@
         }                                                                                                               \
     }
 
-#define BOTH_TILES(ROWS) SCORES_TILE(ROWS) ACCUMULATE_TILE(ROWS)
-BOTH_TILES(1)
-#if L4_ATTENTION_ROWS > 1
-BOTH_TILES(2)
-BOTH_TILES(3)
-BOTH_TILES(4)
-#endif
+#define BOTH_TILES(ROWS, kind, size) SCORES_TILE(ROWS, kind, size) ACCUMULATE_TILE(ROWS, kind, size)
+
 #if L4_ATTENTION_ROWS > 4
-BOTH_TILES(5)
-BOTH_TILES(6)
+#define TILES(kind, size) \
+    BOTH_TILES(1, kind, size) BOTH_TILES(2, kind, size) BOTH_TILES(3, kind, size) BOTH_TILES(4, kind, size) BOTH_TILES(5, kind, size) BOTH_TILES(6, kind, size)
+#define BY_ROWS(now, f, ...)             \
+    switch (now) {                       \
+    case 6: f##_6(__VA_ARGS__); break;   \
+    case 5: f##_5(__VA_ARGS__); break;   \
+    case 4: f##_4(__VA_ARGS__); break;   \
+    case 3: f##_3(__VA_ARGS__); break;   \
+    case 2: f##_2(__VA_ARGS__); break;   \
+    default: f##_1(__VA_ARGS__); break;  \
+    }
+#elif L4_ATTENTION_ROWS > 1
+#define TILES(kind, size) BOTH_TILES(1, kind, size) BOTH_TILES(2, kind, size) BOTH_TILES(3, kind, size) BOTH_TILES(4, kind, size)
+#define BY_ROWS(now, f, ...)             \
+    switch (now) {                       \
+    case 4: f##_4(__VA_ARGS__); break;   \
+    case 3: f##_3(__VA_ARGS__); break;   \
+    case 2: f##_2(__VA_ARGS__); break;   \
+    default: f##_1(__VA_ARGS__); break;  \
+    }
+#else
+#define TILES(kind, size) BOTH_TILES(1, kind, size)
+#define BY_ROWS(now, f, ...) f##_1(__VA_ARGS__);
 #endif
 
-static void scores(const float *q, size_t rows, const float *keys, size_t n, size_t d, float *s)
-{
-    const size_t vectors = (n + 15) / 16;
-    while (rows) {
-        size_t now = rows < L4_ATTENTION_ROWS ? rows : L4_ATTENTION_ROWS;
-        switch (now) {
-#if L4_ATTENTION_ROWS > 4
-        case 6: scores_6(q, keys, vectors, d, s); break;
-        case 5: scores_5(q, keys, vectors, d, s); break;
-#endif
-#if L4_ATTENTION_ROWS > 1
-        case 4: scores_4(q, keys, vectors, d, s); break;
-        case 3: scores_3(q, keys, vectors, d, s); break;
-        case 2: scores_2(q, keys, vectors, d, s); break;
-#endif
-        default: scores_1(q, keys, vectors, d, s); break;
-        }
-        rows -= now;
-        q += now * d;
-        s += now * L4_ATTENTION_BLOCK;
+#define STEPS(kind, size)                                                                                               \
+    TILES(kind, size)                                                                                                   \
+    static void kind##_scores(const float *q, size_t rows, const uint8_t *keys, size_t n, size_t d, float *s, const uint8_t *soon) \
+    {                                                                                                                   \
+        const size_t vectors = (n + 15) / 16, each = soon_each(soon, rows), ahead = each * (vectors / L4_ATTENTION_WIDE * d); \
+        soon = soon ? soon : keys;                                                                                      \
+        for (size_t now; rows; rows -= now, q += now * d, s += now * L4_ATTENTION_BLOCK, soon += ahead) {               \
+            now = rows < L4_ATTENTION_ROWS ? rows : L4_ATTENTION_ROWS;                                                  \
+            BY_ROWS(now, kind##_scores, q, keys, vectors, d, s, soon, each)                                             \
+        }                                                                                                               \
+    }                                                                                                                   \
+    static void kind##_accumulate(float *acc, size_t rows, const float *shrink, const float *p, const uint8_t *values, size_t n, size_t d, \
+                                  const uint8_t *soon)                                                                  \
+    {                                                                                                                   \
+        const size_t each = soon_each(soon, rows), ahead = each * (d / (16 * L4_ATTENTION_WIDE) * n);                   \
+        soon = soon ? soon : values;                                                                                    \
+        for (size_t now; rows; rows -= now, acc += now * d, shrink += now, p += now * L4_ATTENTION_BLOCK, soon += ahead) { \
+            now = rows < L4_ATTENTION_ROWS ? rows : L4_ATTENTION_ROWS;                                                  \
+            BY_ROWS(now, kind##_accumulate, acc, shrink, p, values, n, d, soon, each)                                   \
+        }                                                                                                               \
     }
-}
 
-static void accumulate(float *acc, size_t rows, const float *shrink, const float *p, const float *values, size_t n, size_t d)
-{
-    while (rows) {
-        size_t now = rows < L4_ATTENTION_ROWS ? rows : L4_ATTENTION_ROWS;
-        switch (now) {
-#if L4_ATTENTION_ROWS > 4
-        case 6: accumulate_6(acc, shrink, p, values, n, d); break;
-        case 5: accumulate_5(acc, shrink, p, values, n, d); break;
-#endif
-#if L4_ATTENTION_ROWS > 1
-        case 4: accumulate_4(acc, shrink, p, values, n, d); break;
-        case 3: accumulate_3(acc, shrink, p, values, n, d); break;
-        case 2: accumulate_2(acc, shrink, p, values, n, d); break;
-#endif
-        default: accumulate_1(acc, shrink, p, values, n, d); break;
-        }
-        rows -= now;
-        acc += now * d;
-        shrink += now;
-        p += now * L4_ATTENTION_BLOCK;
-    }
-}
+STEPS(f32, 4)
+STEPS(f16, 2)
 
 static float softmax_step(float *s, size_t n, float *max, float *sum)
 {
@@ -158,11 +170,15 @@ static float softmax_step(float *s, size_t n, float *max, float *sum)
         memcpy(s + whole, rest, (n - whole) * sizeof *s);
         total = v16_add(total, v16_load_part(rest, n - whole));
     }
-    float shrink[16];
-    v16_store(shrink, v16_exp(v16_set(*max - top)));
-    if (*max == -INFINITY) /* the first step: nothing to shrink, and -inf - -inf would be NaN */
-        shrink[0] = 0.0f;
-    *sum = *sum * shrink[0] + v16_sum(total);
+    float shrink = 0.0f; /* the first step: nothing to shrink, and -inf - -inf would be NaN */
+    if (*max == top)
+        shrink = *max == -INFINITY ? 0.0f : 1.0f;
+    else if (*max != -INFINITY) {
+        float lanes[16];
+        v16_store(lanes, v16_exp(v16_set(*max - top)));
+        shrink = lanes[0];
+    }
+    *sum = *sum * shrink + v16_sum(total);
     *max = top;
-    return shrink[0];
+    return shrink;
 }

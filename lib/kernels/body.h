@@ -258,9 +258,10 @@ static void fill_float(l4_kernels *k)
     k->silu_mul = silu_mul;
     k->kv_store[L4_KV_F16_SLOT] = f16_store, k->kv_load[L4_KV_F16_SLOT] = f16_load;
     k->kv_store[L4_KV_F32_SLOT] = f32_store, k->kv_load[L4_KV_F32_SLOT] = f32_load;
-    k->scores = scores;
+    k->scores[L4_KV_F16_SLOT] = f16_scores, k->scores[L4_KV_F32_SLOT] = f32_scores;
     k->softmax_step = softmax_step;
-    k->accumulate = accumulate;
+    k->accumulate[L4_KV_F16_SLOT] = f16_accumulate, k->accumulate[L4_KV_F32_SLOT] = f32_accumulate;
+    k->attention_rows = 4 * L4_ATTENTION_ROWS;
     dense_fill(&k->dense);
 }
 

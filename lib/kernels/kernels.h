@@ -60,16 +60,21 @@ typedef struct l4_kernels {
     void (*kv_store[L4_KV_SLOTS])(const float *in, uint8_t *out, size_t n);
     void (*kv_load[L4_KV_SLOTS])(const uint8_t *in, float *out, size_t n);
 
-    /* s[r * L4_ATTENTION_BLOCK + j] = sum over i of q[r * d + i] keys[i * L4_ATTENTION_BLOCK + j] for r < rows and j < n, in the order of i; what
+    /* Attention, from keys and values as the cache stores them. What lies at `soon`, unless that is NULL, will be needed next, as much as one
+     * block's keys or values.
+     * s[r * L4_ATTENTION_BLOCK + j] = sum over i of q[r * d + i] keys[i * L4_ATTENTION_BLOCK + j] for r < rows and j < n, in the order of i; what
      * s holds for j >= n is undefined. */
-    void (*scores)(const float *q, size_t rows, const float *keys, size_t n, size_t d, float *s);
+    void (*scores[L4_KV_SLOTS])(const float *q, size_t rows, const uint8_t *keys, size_t n, size_t d, float *s, const uint8_t *soon);
 
     /* One step of the online softmax over n <= L4_ATTENTION_BLOCK scores: raises *max (start: -INFINITY), turns scores into exp(score - *max), returns the factor
      * by which earlier sums shrink, and adds the new terms to *sum (after shrinking it). */
     float (*softmax_step)(float *scores, size_t n, float *max, float *sum);
 
     /* acc[r * d ..] = acc[r * d ..] * shrink[r] + sum over j < n of p[r * L4_ATTENTION_BLOCK + j] values[j * d ..] for r < rows, in the order of j */
-    void (*accumulate)(float *acc, size_t rows, const float *shrink, const float *p, const float *values, size_t n, size_t d);
+    void (*accumulate[L4_KV_SLOTS])(float *acc, size_t rows, const float *shrink, const float *p, const uint8_t *values, size_t n, size_t d,
+                                    const uint8_t *soon);
+
+    size_t attention_rows; /* for more of them it is faster to make keys and values float32 first */
 
     l4_dense_kernels dense;
 } l4_kernels;

@@ -33,7 +33,7 @@ void l4_attention_store(const l4_kernels *k, uint8_t *layer, size_t kv_heads, si
 
 size_t l4_attention_scratch(size_t heads, size_t kv_heads, size_t d)
 {
-    return 2 * BLOCK * d + L4_ATTENTION_TOKENS * (heads / kv_heads) * (2 * d + BLOCK + 3);
+    return BLOCK * d + L4_ATTENTION_TOKENS * (heads / kv_heads) * (2 * d + BLOCK + 3);
 }
 
 typedef struct job {
@@ -45,7 +45,8 @@ typedef struct job {
 /* A run's queries that share one key and value head, as rows: token after token, head after head. */
 typedef struct rows {
     size_t n, share;
-    float *keys, *values;              /* of one block: [d][BLOCK], [BLOCK][d] */
+    int slot;                          /* of the kernels that take them */
+    float *opened;                     /* [BLOCK * d] */
     float *q, *out;                    /* [n][d] */
     float *scores;                     /* [n][BLOCK] */
     float *max, *sum, *shrink;         /* [n] */
@@ -55,9 +56,8 @@ static rows lay_out(const job *j, const l4_attention_run *run, size_t g, float *
 {
     const l4_attention_args *a = j->args;
     const size_t d = a->d, share = a->heads / a->kv_heads, n = run->tokens * share;
-    rows r = {.n = n, .share = share, .keys = scratch};
-    r.values = r.keys + BLOCK * d;
-    r.q = r.values + BLOCK * d;
+    rows r = {.n = n, .share = share, .slot = n <= j->exec->kernels->attention_rows ? a->kv_slot : L4_KV_F32_SLOT, .opened = scratch};
+    r.q = r.opened + BLOCK * d;
     r.out = r.q + n * d;
     r.scores = r.out + n * d;
     r.max = r.scores + n * BLOCK;
@@ -72,45 +72,62 @@ static rows lay_out(const job *j, const l4_attention_run *run, size_t g, float *
     return r;
 }
 
-/* One block of keys, of which `here` exist; `seen`: how many of them the run's first token sees, the next ones one more each. Tokens
- * that see none of them have been left out. */
-static void one_block(const l4_kernels *k, const rows *r, size_t tokens, size_t here, size_t seen, size_t d)
+/* One head's keys and values of a block in the cache, and what comes after them, or NULL. */
+typedef struct block {
+    const uint8_t *keys, *values, *next;
+    size_t here;
+} block;
+
+/* n numbers of the cache as the kernels take them: as they are for few rows; for many they become float32 first, once for all. */
+static const uint8_t *open_up(const job *j, const rows *r, const uint8_t *stored, size_t n)
 {
-    k->scores(r->q, tokens * r->share, r->keys, here, d, r->scores);
+    if (r->slot == j->args->kv_slot)
+        return stored;
+    j->exec->kernels->kv_load[j->args->kv_slot](stored, r->opened, n);
+    return (const uint8_t *)r->opened;
+}
+
+/* seen: how many of the block's keys the first token sees, the next ones one more each. Tokens that see none of them have been left out. */
+static void one_block(const job *j, const rows *r, const block *b, size_t tokens, size_t seen)
+{
+    const l4_kernels *k = j->exec->kernels;
+    const size_t d = j->args->d, here = b->here;
+    k->scores[r->slot](r->q, tokens * r->share, open_up(j, r, b->keys, BLOCK * d), here, d, r->scores, b->values);
     for (size_t i = 0; i < tokens * r->share; i++) {
         size_t n = seen + i / r->share;
         r->shrink[i] = k->softmax_step(r->scores + i * BLOCK, n < here ? n : here, &r->max[i], &r->sum[i]);
     }
     /* What all see together, then the rest token by token: nobody's sum is touched by a key that it does not see. */
+    const uint8_t *values = open_up(j, r, b->values, here * d);
     size_t common = seen < here ? seen : here;
-    k->accumulate(r->out, tokens * r->share, r->shrink, r->scores, r->values, common, d);
+    k->accumulate[r->slot](r->out, tokens * r->share, r->shrink, r->scores, values, common, d, b->next);
+    values += common * d * l4_attention_element(r->slot);
     for (size_t i = r->share; i < tokens * r->share && common < here; i++) {
         const float same = 1.0f;
         size_t n = seen + i / r->share < here ? seen + i / r->share : here;
-        k->accumulate(r->out + i * d, 1, &same, r->scores + i * BLOCK + common, r->values + common * d, n - common, d);
+        k->accumulate[r->slot](r->out + i * d, 1, &same, r->scores + i * BLOCK + common, values, n - common, d, NULL);
     }
 }
 
 static void one_head(const job *j, const l4_attention_run *run, size_t g, float *scratch)
 {
     const l4_attention_args *a = j->args;
-    const l4_kernels *k = j->exec->kernels;
     const size_t d = a->d, plane = BLOCK * d * l4_attention_element(a->kv_slot);
     const rows all = lay_out(j, run, g, scratch);
     uint64_t most = run->keys + run->tokens - 1;
     for (uint64_t start = 0; start < most; start += BLOCK) {
-        const uint8_t *page = run->pages[start / BLOCK] + a->layer_offset;
-        size_t here = most - start < BLOCK ? (size_t)(most - start) : BLOCK, blind = start < run->keys ? 0 : (size_t)(start - run->keys + 1);
+        const uint8_t *keys = run->pages[start / BLOCK] + a->layer_offset + g * plane;
+        const uint8_t *next = start + BLOCK < most ? run->pages[start / BLOCK + 1] + a->layer_offset + g * plane : NULL;
+        const block b = {keys, keys + a->kv_heads * plane, next, most - start < BLOCK ? (size_t)(most - start) : BLOCK};
+        const size_t blind = start < run->keys ? 0 : (size_t)(start - run->keys + 1);
+        const uint64_t seen = run->keys + blind - start;
         rows r = all; /* without the first tokens, if this block lies behind them */
         r.q += blind * r.share * d, r.out += blind * r.share * d, r.scores += blind * r.share * BLOCK;
         r.max += blind * r.share, r.sum += blind * r.share, r.shrink += blind * r.share;
-        k->kv_load[a->kv_slot](page + g * plane, r.keys, BLOCK * d);
-        k->kv_load[a->kv_slot](page + (a->kv_heads + g) * plane, r.values, here * d);
-        uint64_t seen = run->keys + blind - start;
-        one_block(k, &r, run->tokens - blind, here, seen < BLOCK ? (size_t)seen : BLOCK, d);
+        one_block(j, &r, &b, run->tokens - blind, seen < BLOCK ? (size_t)seen : BLOCK);
     }
     for (size_t i = 0; i < all.n; i++)
-        k->scale(all.out + i * d, 1.0f / all.sum[i], NULL, a->out + ((run->first + i / all.share) * a->heads + g * all.share + i % all.share) * d, d);
+        j->exec->kernels->scale(all.out + i * d, 1.0f / all.sum[i], NULL, a->out + ((run->first + i / all.share) * a->heads + g * all.share + i % all.share) * d, d);
 }
 
 static void task(void *argument, size_t begin, size_t end, int worker)

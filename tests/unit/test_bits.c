@@ -197,11 +197,11 @@ static uint64_t hash_others(const l4_kernels *k)
         for (size_t i = 0; i < d; i++)
             for (size_t j = 0; j < L4_ATTENTION_BLOCK; j++)
                 across[i * L4_ATTENTION_BLOCK + j] = x[(j % keys) * d + i];
-        k->scores(z, 1, across, keys, d, out);
+        k->scores[L4_KV_F32_SLOT](z, 1, (const uint8_t *)across, keys, d, out, NULL);
         hash = hash_floats(hash, out, keys);
         k->softmax_step(out, keys, &max, &total);
         float shrink = k->softmax_step(out, keys, &max, &total);
-        k->accumulate(z, 1, &shrink, out, x, keys, d);
+        k->accumulate[L4_KV_F32_SLOT](z, 1, &shrink, out, (const uint8_t *)x, keys, d, NULL);
         hash = hash_floats(hash_floats(hash, out, keys), z, d);
         hash = hash_floats(hash_floats(hash, &max, 1), &total, 1);
         size_t tokens = keys < 8 ? keys : 8;
