@@ -2,6 +2,7 @@
  * Attention over one block of keys and values, part of body.h: scores, one step of the online softmax, the weighted sum of values. Each
  * score and each element of the sum is one chain of fused multiply-adds, so tiles may have any shape.
  */
+
 /* A step of one pass over all rows asks for as much of what is needed soon as it reads of float16; of several passes each does its part. */
 #define SOON_EACH (L4_ATTENTION_WIDE * 32)
 #define ASK_SOON                                                                                                        \
@@ -17,7 +18,7 @@ static inline size_t soon_each(const uint8_t *soon, size_t rows)
 /* ROWS rows at a time, WIDE vectors of results of each in registers; keys and values as they are stored, `size` bytes a number. */
 #define SCORES_TILE(ROWS, kind, size)                                                                                   \
     static inline void kind##_scores_##ROWS(const float *q, const uint8_t *keys, size_t vectors, size_t d, float *s,    \
-                                         const uint8_t *soon, size_t each)                                              \
+                                            const uint8_t *soon, size_t each)                                           \
     {                                                                                                                   \
         size_t v = 0;                                                                                                   \
         for (; v + L4_ATTENTION_WIDE <= vectors; v += L4_ATTENTION_WIDE) {                                              \
@@ -56,7 +57,7 @@ static inline size_t soon_each(const uint8_t *soon, size_t rows)
 
 #define ACCUMULATE_TILE(ROWS, kind, size)                                                                               \
     static inline void kind##_accumulate_##ROWS(float *acc, const float *shrink, const float *p, const uint8_t *values, size_t n, size_t d, \
-                                             const uint8_t *soon, size_t each)                                          \
+                                                const uint8_t *soon, size_t each)                                       \
     {                                                                                                                   \
         size_t i = 0;                                                                                                   \
         for (; i + 16 * L4_ATTENTION_WIDE <= d; i += 16 * L4_ATTENTION_WIDE) {                                          \
