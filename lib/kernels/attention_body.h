@@ -171,10 +171,10 @@ static float softmax_step(float *s, size_t n, float *max, float *sum)
         memcpy(s + whole, rest, (n - whole) * sizeof *s);
         total = v16_add(total, v16_load_part(rest, n - whole));
     }
-    float shrink = 0.0f; /* the first step: nothing to shrink, and -inf - -inf would be NaN */
-    if (*max == top)
-        shrink = *max == -INFINITY ? 0.0f : 1.0f;
-    else if (*max != -INFINITY) {
+    float shrink = 1.0f; /* exp(0) */
+    if (*max == -INFINITY) /* the first step: nothing to shrink, and -inf - -inf would be NaN */
+        shrink = 0.0f;
+    else if (*max != top) {
         float lanes[16];
         v16_store(lanes, v16_exp(v16_set(*max - top)));
         shrink = lanes[0];
