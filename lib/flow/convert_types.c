@@ -1,7 +1,6 @@
 /*
- * Names of types and mixes -> a type for each matrix. The mixes are those that users know from other programs: values and second
- * feed-forward matrices, which hurt most when they lose bits, get more of them in the first and last eighth of the layers and in every third
- * between, and the output gets six bits.
+ * Names of types and mixes -> a type for each matrix. The mixes are those of llama-quantize (llama.cpp): values and second feed-forward
+ * matrices, which hurt most when they lose bits, get more of them, everywhere or in some layers, and the output gets six bits.
  */
 #include "flow/convert_types.h"
 
@@ -72,7 +71,7 @@ static uint32_t mixed(const l4_type_plan *p, const char *name, uint32_t layers)
     case Q2_MIX:
         return value ? L4_Q4_K : down || out ? L4_Q3_K : p->type;
     case Q3_M:
-        return value ? (layer < 2 ? L4_Q5_K : L4_Q4_K) : down ? (layer < layers / 16 ? L4_Q5_K : more ? L4_Q4_K : p->type) : out ? L4_Q4_K : p->type;
+        return (value && layer < 2) || (down && layer < layers / 16) ? L4_Q5_K : value || down || out ? L4_Q4_K : p->type;
     case Q3_L:
         return value || down || out ? L4_Q5_K : p->type;
     case Q4_S:

@@ -8,6 +8,7 @@
 #include "support.h"
 
 #include "flow/convert.h"
+#include "flow/convert_types.h"
 #include "format/safetensors.h"
 #include "format/types.h"
 #include "kernels/encode.h"
@@ -414,6 +415,46 @@ TEST(search)
     remove_folder();
 }
 
+/* The digit in the name of the type of a matrix of 5,120 columns. */
+static char digit(const l4_type_plan *plan, const char *name)
+{
+    return l4_type_find(l4_type_plan_for(plan, name, 48, 5120))->name[1];
+}
+
+static char digit_in(const l4_type_plan *plan, uint32_t layer, const char *part)
+{
+    char name[64];
+    snprintf(name, sizeof name, "blk.%u.%s.weight", (unsigned)layer, part);
+    return digit(plan, name);
+}
+
+/* What the quantiser of llama-cpp-python 0.3.36 made of a model of Scout's 48 layers: a digit a layer, the last one for all that follow. */
+TEST(mixes_of_48_layers)
+{
+    static const char fourth[] = "666666446446446446446446446446446446446446666666", fifth[] = "666666556556556556556556556556556556556556666666";
+    static const struct {
+        const char *mix, *value, *down;
+        char out, other;
+    } wanted[] = {
+        {"q2_k_m", "4", "3", '3', '2'},           {"q3_k_s", "3", "3", '3', '3'},       {"q3_k_m", "554", "5554", '4', '3'}, {"q3_k_l", "5", "5", '5', '3'},
+        {"q4_k_s", "55554", "5555554", '4', '4'}, {"q4_k_m", fourth, fourth, '4', '4'}, {"q5_k_s", "5", "5", '5', '5'},      {"q5_k_m", fifth, fifth, '5', '5'},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        const size_t values = strlen(wanted[i].value), downs = strlen(wanted[i].down);
+        l4_type_plan plan;
+        CHECK_EQ(l4_type_plan_find(wanted[i].mix, &plan, NULL), LLAMA4_OK);
+        CHECK_EQ(digit(&plan, "output.weight"), '6');
+        CHECK_EQ(digit(&plan, "token_embd.weight"), wanted[i].other);
+        for (uint32_t layer = 0; layer < 48; layer++) {
+            CHECK_EQ(digit_in(&plan, layer, "attn_v"), wanted[i].value[layer < values ? layer : values - 1]);
+            CHECK_EQ(digit_in(&plan, layer, "ffn_down_exps"), wanted[i].down[layer < downs ? layer : downs - 1]);
+            CHECK_EQ(digit_in(&plan, layer, "ffn_down_shexp"), wanted[i].down[layer < downs ? layer : downs - 1]);
+            CHECK_EQ(digit_in(&plan, layer, "attn_output"), wanted[i].out);
+            CHECK_EQ(digit_in(&plan, layer, "ffn_gate_exps"), wanted[i].other);
+        }
+    }
+}
+
 TEST(output_is_input)
 {
     llama4_error e = LLAMA4_ERROR_INIT;
@@ -498,4 +539,4 @@ TEST(every_allocation_fails)
 }
 
 TEST_MAIN(T(scout), T(maverick), T(dense), T(gguf_without_vocabulary), T(narrow_and_tied), T(columns_of_every_float_type), T(irregular_layers), T(arguments),
-          T(search), T(output_is_input), T(progress_and_cancelling), T(every_allocation_fails))
+          T(search), T(mixes_of_48_layers), T(output_is_input), T(progress_and_cancelling), T(every_allocation_fails))
