@@ -6,7 +6,7 @@
 #include "format/types.h"
 #include "kernels/packed.h"
 
-#define PIECE ((uint64_t)1 << 20) /* large enough for any disk's full speed, small enough for several threads to share an expert */
+#define PIECE ((uint64_t)1 << 19) /* large enough for any disk's full speed, small enough for several threads to share an expert */
 
 static uint64_t round_up(uint64_t n, uint64_t to)
 {
