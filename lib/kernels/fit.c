@@ -32,6 +32,18 @@ static void round_all(const float *x, float minimum, float inverse, int n, int l
     }
 }
 
+/* Weighted squared error of scale * q + minimum. */
+static float error_of(const float *x, const float *w, l4_affine a, const float *q, int n)
+{
+    float error[LANES] = {0};
+    for (int i = 0; i < n; i += LANES)
+        for (int j = 0; j < LANES; j++) {
+            const float d = a.scale * q[i + j] + a.minimum - x[i + j];
+            error[j] += w[i + j] * d * d;
+        }
+    return total(error);
+}
+
 void l4_weigh(const float *x, const float *importance, int n, int even, float *w)
 {
     float squares = 0;
@@ -85,6 +97,13 @@ void l4_to_signed(const float *x, float scale, int n, int low, int high, int8_t 
         q[i] = (int8_t)rounded[i];
 }
 
+float l4_scale_error(const float *x, const float *w, float scale, int n, int low, int high)
+{
+    float q[L4_FIT_GROUP];
+    round_all(x, 0, finite_inverse(scale), n, low, high, q);
+    return error_of(x, w, (l4_affine){scale, 0}, q, n);
+}
+
 /* ---- x ~ scale * q + minimum, 0 <= q <= top ---- */
 
 /* Sums over a group: of weights, and of weighted numbers. */
@@ -101,17 +120,6 @@ static sums sum_up(const float *x, const float *w, int n)
             sx[j] += w[i + j] * x[i + j];
         }
     return (sums){total(sw), total(sx)};
-}
-
-static float error_of(const float *x, const float *w, l4_affine a, const float *q, int n)
-{
-    float error[LANES] = {0};
-    for (int i = 0; i < n; i += LANES)
-        for (int j = 0; j < LANES; j++) {
-            const float d = a.scale * q[i + j] + a.minimum - x[i + j];
-            error[j] += w[i + j] * d * d;
-        }
-    return total(error);
 }
 
 /* The best scale and minimum for given integers; the minimum not above 0 if `below`. Returns the weighted squared error. */

@@ -39,11 +39,12 @@ void l4_weigh(const float *x, const float *importance, int n, int even, float *w
 /* x ~ scale * q, low <= q <= high = -low - 1; the scale has the sign that brings the largest number to `low`. */
 float l4_fit_scale(const float *x, const float *w, int n, int low, int high);
 void l4_to_signed(const float *x, float scale, int n, int low, int high, int8_t *q);
+float l4_scale_error(const float *x, const float *w, float scale, int n, int low, int high); /* weighted, squared, with the integers that suit */
 
 /* x ~ scale * q + minimum, 0 <= q <= top, 0 <= scale; the minimum not above 0 if `below`. */
 l4_affine l4_fit_affine(const float *x, const float *w, int n, int top, int below);
 void l4_to_unsigned(const float *x, l4_affine a, int n, int top, int8_t *q);
-float l4_affine_error(const float *x, const float *w, l4_affine a, int n, int top); /* weighted, squared, with the integers that suit */
+float l4_affine_error(const float *x, const float *w, l4_affine a, int n, int top);
 
 /* 32 numbers x ~ scale * l4_iq4_values[q] */
 float l4_fit_value_scale(const float *x, const float *w);

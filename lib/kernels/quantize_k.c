@@ -155,28 +155,83 @@ void l4_quantize_q5_k(const float *x, const float *importance, uint8_t *out)
     quantize_six_bits(x, importance, 31, out);
 }
 
-/* Sixteen groups' scales as integers within low .. -low - 1 times *d, and the quants within -half .. half - 1. */
-static void quantize_scales(const float *x, const float *importance, int half, int low, int8_t *scales, float *d, int8_t *q)
+/* Groups of a block of 256 on their way: x ~ d * scale * q, or * IQ4's value of q; scales are integers of -most - 1 .. most. */
+typedef struct symmetric {
+    int count, half, most; /* half: q is -half .. half - 1; 0: IQ4's values */
+    float w[256], d;
+    int8_t scales[16], q[256];
+} symmetric;
+
+/* The integer around scale / d that loses least. */
+static void pick_scale(symmetric *b, const float *x, int g, float scale)
 {
-    float w[16], scale[16], extreme = 0;
-    for (int g = 0; g < 16; g++) {
-        l4_weigh(x + 16 * g, importance ? importance + 16 * g : NULL, 16, 0, w);
-        scale[g] = l4_fit_scale(x + 16 * g, w, 16, -half, half - 1);
+    const int n = 256 / b->count, around = b->d != 0 ? l4_nearest(scale / b->d, -b->most - 1, b->most) : 0;
+    const float *w = b->w + g * n;
+    float best = INFINITY;
+    b->scales[g] = (int8_t)around;
+    for (int s = around - 1; s <= around + 1; s++) {
+        if (s < -b->most - 1 || s > b->most)
+            continue;
+        const float held = b->d * (float)s;
+        const float error = b->half ? l4_scale_error(x + g * n, w, held, n, -b->half, b->half - 1) : l4_value_error(x + g * n, w, held);
+        if (error < best) {
+            best = error;
+            b->scales[g] = (int8_t)s;
+        }
+    }
+}
+
+static void take_signed(symmetric *b, const float *x)
+{
+    const int n = 256 / b->count;
+    for (int g = 0; g < b->count; g++) {
+        const float held = b->d * (float)b->scales[g];
+        if (b->half)
+            l4_to_signed(x + g * n, held, n, -b->half, b->half - 1, b->q + g * n);
+        else
+            l4_to_values(x + g * n, held, b->q + g * n);
+    }
+}
+
+/* The unit d that suits all integers best. */
+static void refit_unit(symmetric *b, const float *x)
+{
+    const int n = 256 / b->count;
+    float xs = 0, ss = 0;
+    for (int i = 0; i < 256; i++) {
+        const float s = (float)b->scales[i / n] * (float)(b->half ? b->q[i] : l4_iq4_values[b->q[i]]);
+        xs += b->w[i] * x[i] * s;
+        ss += b->w[i] * s * s;
+    }
+    if (ss > 0 && fabsf(xs / ss) < 65504.0f)
+        b->d = l4_as_f16(xs / ss);
+}
+
+static void quantize_symmetric(const float *x, const float *importance, symmetric *b)
+{
+    const int n = 256 / b->count;
+    float scale[16], extreme = 0;
+    for (int g = 0; g < b->count; g++) {
+        l4_weigh(x + g * n, importance ? importance + g * n : NULL, n, !b->half, b->w + g * n);
+        scale[g] = b->half ? l4_fit_scale(x + g * n, b->w + g * n, n, -b->half, b->half - 1) : l4_fit_value_scale(x + g * n, b->w + g * n);
         if (fabsf(scale[g]) > fabsf(extreme))
             extreme = scale[g];
     }
-    *d = l4_as_f16(extreme / (float)low);
-    for (int g = 0; g < 16; g++) {
-        scales[g] = (int8_t)(*d != 0 ? l4_nearest(scale[g] / *d, low, -low - 1) : 0);
-        l4_to_signed(x + 16 * g, *d * scales[g], 16, -half, half - 1, q + 16 * g);
+    b->d = l4_as_f16(extreme / (float)(-b->most - 1));
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int g = 0; g < b->count; g++)
+            pick_scale(b, x, g, scale[g]);
+        take_signed(b, x);
+        if (round + 1 < ROUNDS)
+            refit_unit(b, x);
     }
 }
 
 void l4_quantize_q3_k(const float *x, const float *importance, uint8_t *out)
 {
-    int8_t scales[16], q[256];
-    float d;
-    quantize_scales(x, importance, 4, -32, scales, &d, q);
+    symmetric b = {.count = 16, .half = 4, .most = 31};
+    int8_t *const q = b.q;
+    quantize_symmetric(x, importance, &b);
     memset(out, 0, 110);
     for (int i = 0; i < 256; i++) {
         q[i] = (int8_t)(q[i] + 4);
@@ -184,18 +239,18 @@ void l4_quantize_q3_k(const float *x, const float *importance, uint8_t *out)
     }
     put_two_bits(q, out + 32);
     for (int g = 0; g < 16; g++) {
-        int six = scales[g] + 32;
+        const int six = b.scales[g] + 32;
         out[96 + g % 8] |= (uint8_t)((six & 15) << g / 8 * 4);
         out[104 + g % 4] |= (uint8_t)((six >> 4) << g / 4 * 2);
     }
-    l4_put_f16(out + 108, d);
+    l4_put_f16(out + 108, b.d);
 }
 
 void l4_quantize_q6_k(const float *x, const float *importance, uint8_t *out)
 {
-    int8_t scales[16], q[256];
-    float d;
-    quantize_scales(x, importance, 32, -128, scales, &d, q);
+    symmetric b = {.count = 16, .half = 32, .most = 127};
+    int8_t *const q = b.q;
+    quantize_symmetric(x, importance, &b);
     for (int i = 0; i < 256; i++)
         q[i] = (int8_t)(q[i] + 32);
     for (int i = 0; i < 128; i++) {
@@ -205,63 +260,23 @@ void l4_quantize_q6_k(const float *x, const float *importance, uint8_t *out)
     for (int i = 0; i < 256; i++)
         q[i] = (int8_t)(q[i] >> 4);
     put_two_bits(q, out + 128);
-    memcpy(out + 192, scales, 16);
-    l4_put_f16(out + 208, d);
-}
-
-/* The integer around scale / d, in -32 .. 31, that loses least. */
-static int pick_value_scale(const float *x, const float *w, float scale, float d)
-{
-    const int around = d != 0 ? l4_nearest(scale / d, -32, 31) : 0;
-    int picked = around;
-    float best = INFINITY;
-    for (int s = around - 1; s <= around + 1; s++) {
-        if (s < -32 || s > 31)
-            continue;
-        float error = l4_value_error(x, w, d * (float)s);
-        if (error < best) {
-            best = error;
-            picked = s;
-        }
-    }
-    return picked;
+    memcpy(out + 192, b.scales, 16);
+    l4_put_f16(out + 208, b.d);
 }
 
 void l4_quantize_iq4_xs(const float *x, const float *importance, uint8_t *out)
 {
-    float w[256], scale[8], extreme = 0;
-    int s[8];
-    int8_t q[256];
+    symmetric b = {.count = 8, .most = 31};
     unsigned top = 0;
-    for (int g = 0; g < 8; g++) {
-        l4_weigh(x + 32 * g, importance ? importance + 32 * g : NULL, 32, 1, w + 32 * g);
-        scale[g] = l4_fit_value_scale(x + 32 * g, w + 32 * g);
-        if (fabsf(scale[g]) > fabsf(extreme))
-            extreme = scale[g];
-    }
-    float d = l4_as_f16(extreme / -32.0f);
-    for (int round = 0; round < ROUNDS; round++) {
-        float xs = 0, ss = 0;
-        for (int g = 0; g < 8; g++) {
-            s[g] = pick_value_scale(x + 32 * g, w + 32 * g, scale[g], d);
-            l4_to_values(x + 32 * g, d * (float)s[g], q + 32 * g);
-        }
-        for (int i = 0; i < 256; i++) {
-            float v = (float)s[i / 32] * (float)l4_iq4_values[q[i]];
-            xs += w[i] * x[i] * v;
-            ss += w[i] * v * v;
-        }
-        if (round + 1 < ROUNDS && ss > 0 && fabsf(xs / ss) < 65504.0f)
-            d = l4_as_f16(xs / ss);
-    }
+    quantize_symmetric(x, importance, &b);
     memset(out, 0, 8);
     for (int g = 0; g < 8; g++) {
-        const int six = s[g] + 32;
-        l4_put_halves(q + 32 * g, out + 8 + 16 * g);
+        const int six = b.scales[g] + 32;
+        l4_put_halves(b.q + 32 * g, out + 8 + 16 * g);
         out[4 + g / 2] |= (uint8_t)((six & 15) << g % 2 * 4);
         top |= (unsigned)(six >> 4) << 2 * g;
     }
-    l4_put_f16(out, d);
+    l4_put_f16(out, b.d);
     out[2] = (uint8_t)top;
     out[3] = (uint8_t)(top >> 8);
 }
