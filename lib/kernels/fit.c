@@ -26,8 +26,8 @@ static void round_all(const float *x, float minimum, float inverse, int n, int l
     const float magic = 12582912.0f, least = (float)low, most = (float)high; /* 1.5 * 2^23 */
     for (int i = 0; i < n; i++) {
         float r = (x[i] - minimum) * inverse;
-        r = r < least ? least : r;
-        r = r > most ? most : r;
+        r = r > least ? r : least; /* so is NaN, of infinite minima */
+        r = r < most ? r : most;
         q[i] = r + magic - magic;
     }
 }

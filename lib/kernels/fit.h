@@ -22,11 +22,12 @@ static inline float l4_as_f16(float f)
     return l4_f16_to_f32(l4_f32_to_f16(f));
 }
 
-/* The nearest integer, halves to even, within low .. high. */
+/* The nearest integer, halves to even, within low .. high; low for NaN. */
 static inline int l4_nearest(float x, int low, int high)
 {
     const float magic = 12582912.0f; /* 1.5 * 2^23 */
-    float limited = x < (float)low ? (float)low : x > (float)high ? (float)high : x;
+    float limited = x > (float)low ? x : (float)low;
+    limited = limited < (float)high ? limited : (float)high;
     return (int)(limited + magic - magic);
 }
 

@@ -101,6 +101,12 @@ static void check(const l4_kernels *k, uint32_t type, const char *name, size_t b
     for (size_t i = 0; i < 256; i++)
         fine &= isfinite(y[i]) && fabsf(y[i]) < 8.1e4f;
     report(name, "extremes stay finite", fine);
+    for (size_t i = 0; i < 256; i++)
+        x[i] = (i % 3 ? 3e38f : -1e-38f) * (i % 5 ? 1.0f : -0.5f); /* beyond what float16 scales can say: any numbers, but defined ones */
+    memset(out, 0x5a, sizeof out), memset(again, 0xa5, sizeof again);
+    l4_quantize_row(type, x, NULL, 256, out);
+    l4_quantize_row(type, x, NULL, 256, again);
+    report(name, "beyond the range", memcmp(out, again, bytes) == 0 && out[bytes] == 0x5a);
 }
 
 int main(void)
