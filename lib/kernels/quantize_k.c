@@ -25,6 +25,7 @@ static void pick_pair(affines *b, const float *x, int g, l4_affine a)
     const int n = 256 / b->count;
     int s0 = b->d > 0 ? l4_nearest(a.scale / b->d, 0, b->most) : 0, m0 = b->m > 0 ? l4_nearest(-a.minimum / b->m, 0, b->most) : 0;
     float best = INFINITY;
+    b->scales[g] = (uint8_t)s0, b->minima[g] = (uint8_t)m0; /* where no error is a number */
     for (int s = s0 - 1; s <= s0 + 1; s++)
         for (int m = m0 - 1; m <= m0 + 1; m++) {
             if (s < 0 || s > b->most || m < 0 || m > b->most)
