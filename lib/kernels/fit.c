@@ -23,13 +23,8 @@ static float finite_inverse(float scale)
 /* q[i]: the nearest integer to (x[i] - minimum) * inverse within low .. high */
 static void round_all(const float *x, float minimum, float inverse, int n, int low, int high, float *q)
 {
-    const float magic = 12582912.0f, least = (float)low, most = (float)high; /* 1.5 * 2^23 */
-    for (int i = 0; i < n; i++) {
-        float r = (x[i] - minimum) * inverse;
-        r = r > least ? r : least; /* so is NaN, of infinite minima */
-        r = r < most ? r : most;
-        q[i] = r + magic - magic;
-    }
+    for (int i = 0; i < n; i++) /* an infinite minimum makes NaN */
+        q[i] = l4_round_within((x[i] - minimum) * inverse, (float)low, (float)high);
 }
 
 /* Weighted squared error of scale * q + minimum. */
@@ -54,6 +49,16 @@ void l4_weigh(const float *x, const float *importance, int n, int even, float *w
         w[i] = importance ? importance[i] * sqrtf(mean + x[i] * x[i]) : even ? 1.0f : typical + fabsf(x[i]);
 }
 
+/* The number furthest from 0; 0 if all are too small for a scale. */
+static float extreme_of(const float *x, int n)
+{
+    float extreme = 0;
+    for (int i = 0; i < n; i++)
+        if (fabsf(x[i]) > fabsf(extreme))
+            extreme = x[i];
+    return fabsf(extreme) < 1e-30f ? 0 : extreme;
+}
+
 /* ---- x ~ scale * q, low <= q <= high = -low - 1 ---- */
 
 /* The best scale for n values q; kept if the squared error shrinks by more than *best. */
@@ -75,11 +80,9 @@ static void try_values(const float *x, const float *w, const float *q, int n, fl
 
 float l4_fit_scale(const float *x, const float *w, int n, int low, int high)
 {
-    float extreme = 0, scale = 0, best = 0;
-    for (int i = 0; i < n; i++)
-        if (fabsf(x[i]) > fabsf(extreme))
-            extreme = x[i];
-    if (fabsf(extreme) < 1e-30f)
+    const float extreme = extreme_of(x, n);
+    float scale = 0, best = 0;
+    if (extreme == 0)
         return 0;
     for (int step = -9; step <= 9; step++) {
         float q[L4_FIT_GROUP];
@@ -235,11 +238,9 @@ float l4_value_error(const float *x, const float *w, float scale)
 
 float l4_fit_value_scale(const float *x, const float *w)
 {
-    float extreme = 0, scale = 0, best = 0, q[32];
-    for (int i = 0; i < 32; i++)
-        if (fabsf(x[i]) > fabsf(extreme))
-            extreme = x[i];
-    if (fabsf(extreme) < 1e-30f)
+    const float extreme = extreme_of(x, 32);
+    float scale = 0, best = 0, q[32];
+    if (extreme == 0)
         return 0;
     for (int step = -14; step <= 14; step++) { /* the extreme becomes -127, or up to a tenth less or more; or 113 and around */
         nearest_values(x, (step % 2 ? 113.0f : -127.0f) * (1.0f + (float)(step / 2) / 70.0f) / extreme, q);

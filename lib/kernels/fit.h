@@ -23,12 +23,17 @@ static inline float l4_as_f16(float f)
 }
 
 /* The nearest integer, halves to even, within low .. high; low for NaN. */
-static inline int l4_nearest(float x, int low, int high)
+static inline float l4_round_within(float x, float low, float high)
 {
     const float magic = 12582912.0f; /* 1.5 * 2^23 */
-    float limited = x > (float)low ? x : (float)low;
-    limited = limited < (float)high ? limited : (float)high;
-    return (int)(limited + magic - magic);
+    x = x > low ? x : low;
+    x = x < high ? x : high;
+    return x + magic - magic;
+}
+
+static inline int l4_nearest(float x, int low, int high)
+{
+    return (int)l4_round_within(x, (float)low, (float)high);
 }
 
 /*

@@ -15,8 +15,8 @@
 typedef struct affines {
     int count, top, most;
     float w[256], d, m;
-    uint8_t *scales, *minima;
-    int8_t *q;
+    uint8_t scales[16], minima[16];
+    int8_t q[256];
 } affines;
 
 /* The pair of integers around those of `a` that loses least. */
@@ -72,31 +72,26 @@ static void refit_units(affines *b, const float *x)
     }
 }
 
-/* `count` groups' scales and minima of 0 .. most, d and m their units as float16. */
-static void quantize_affines(const float *x, const float *importance, int count, int top, int most, uint8_t *scales, uint8_t *minima, float *d, float *m,
-                             int8_t *q)
+static void quantize_affines(const float *x, const float *importance, affines *b)
 {
-    const int n = 256 / count;
+    const int n = 256 / b->count;
     float largest = 0, lowest = 0;
     l4_affine a[16];
-    affines b = {.count = count, .top = top, .most = most, .scales = scales, .minima = minima, .q = q};
-    for (int g = 0; g < count; g++) {
-        l4_weigh(x + g * n, importance ? importance + g * n : NULL, n, top == 3, b.w + g * n);
-        a[g] = l4_fit_affine(x + g * n, b.w + g * n, n, top, 1);
+    for (int g = 0; g < b->count; g++) {
+        l4_weigh(x + g * n, importance ? importance + g * n : NULL, n, b->top == 3, b->w + g * n);
+        a[g] = l4_fit_affine(x + g * n, b->w + g * n, n, b->top, 1);
         largest = a[g].scale > largest ? a[g].scale : largest;
         lowest = a[g].minimum < lowest ? a[g].minimum : lowest;
     }
-    b.d = l4_as_f16(largest / (float)most);
-    b.m = l4_as_f16(-lowest / (float)most);
+    b->d = l4_as_f16(largest / (float)b->most);
+    b->m = l4_as_f16(-lowest / (float)b->most);
     for (int round = 0; round < ROUNDS; round++) {
-        for (int g = 0; g < count; g++)
-            pick_pair(&b, x, g, a[g]);
-        take_quants(&b, x);
+        for (int g = 0; g < b->count; g++)
+            pick_pair(b, x, g, a[g]);
+        take_quants(b, x);
         if (round + 1 < ROUNDS)
-            refit_units(&b, x);
+            refit_units(b, x);
     }
-    *d = b.d;
-    *m = b.m;
 }
 
 /* Two bits of 256 elements: every 32 bytes hold 128. */
@@ -110,26 +105,25 @@ static void put_two_bits(const int8_t *q, uint8_t *out)
 
 void l4_quantize_q2_k(const float *x, const float *importance, uint8_t *out)
 {
-    uint8_t scales[16], minima[16];
-    int8_t q[256];
-    float d, m;
-    quantize_affines(x, importance, 16, 3, 15, scales, minima, &d, &m, q);
+    affines b = {.count = 16, .top = 3, .most = 15};
+    quantize_affines(x, importance, &b);
     for (int g = 0; g < 16; g++)
-        out[g] = (uint8_t)(scales[g] | minima[g] << 4);
-    put_two_bits(q, out + 16);
-    l4_put_f16(out + 80, d);
-    l4_put_f16(out + 82, m);
+        out[g] = (uint8_t)(b.scales[g] | b.minima[g] << 4);
+    put_two_bits(b.q, out + 16);
+    l4_put_f16(out + 80, b.d);
+    l4_put_f16(out + 82, b.m);
 }
 
 /* Q4_K and Q5_K. */
 static void quantize_six_bits(const float *x, const float *importance, int top, uint8_t *out)
 {
-    uint8_t s[8], m[8], *packed = out + 4, *halves = out + (top == 31 ? 48 : 16);
-    int8_t q[256];
-    float d, dm;
-    quantize_affines(x, importance, 8, top, 63, s, m, &d, &dm, q);
-    l4_put_f16(out, d);
-    l4_put_f16(out + 2, dm);
+    affines b = {.count = 8, .top = top, .most = 63};
+    const uint8_t *s = b.scales, *m = b.minima;
+    const int8_t *q = b.q;
+    uint8_t *packed = out + 4, *halves = out + (top == 31 ? 48 : 16);
+    quantize_affines(x, importance, &b);
+    l4_put_f16(out, b.d);
+    l4_put_f16(out + 2, b.m);
     for (int g = 0; g < 4; g++) {
         packed[g] = (uint8_t)(s[g] | s[g + 4] >> 4 << 6);
         packed[g + 4] = (uint8_t)(m[g] | m[g + 4] >> 4 << 6);
