@@ -103,7 +103,7 @@ static double kv_bytes(const bench *b, double position)
 {
     const llama4_model_info *i = &b->info;
     double seen = position + 1, chunk = i->chunk_size > 0 ? fmod(position, i->chunk_size) + 1 : seen;
-    return 2.0 * i->kv_heads * i->head_length * kv_number_bytes(b->session.info.kv_type) *
+    return 2.0 * i->kv_heads * kv_row_bytes(b->session.info.kv_type, i->head_length) *
            (i->rope_layers * chunk + (i->layers - i->rope_layers) * seen);
 }
 

@@ -22,8 +22,8 @@ typedef struct settings {
 int parse_cpu(const command *c, const char *name, int32_t *value);
 int parse_kv(const command *c, const char *name, int32_t *value);
 
-/* Bytes that keys and values take per number, or 0 for an unknown LLAMA4_KV_ value. */
-double kv_number_bytes(int32_t kv_type);
+/* Bytes of one head's key, or value, or 0 for an unknown LLAMA4_KV_ value. */
+double kv_row_bytes(int32_t kv_type, int32_t head_length);
 
 const char *cpu_name(int32_t level); /* as --cpu takes it */
 
@@ -71,7 +71,7 @@ const char *cpu_name(int32_t level); /* as --cpu takes it */
     {"batch", 'b', OPTION_INT, &(a)->batch, "N", "tokens computed together (default 512, or 4096\nwhen experts are streamed)", 1, 8192},       \
     {"cpu", 0, OPTION_TEXT, &(a)->cpu, "LEVEL",                                                            \
      "no instructions beyond these: generic, avx2, avx2-vnni,\navx512, avx512-vnni, neon, neon-dotprod", 0, 0}, \
-    {"kv", 0, OPTION_TEXT, &(a)->kv, "TYPE", "keys and values as f16 (default) or f32", 0, 0},             \
+    {"kv", 0, OPTION_TEXT, &(a)->kv, "TYPE", "keys and values as i16 (default), f16 or f32", 0, 0},             \
     MEMORY_OPTIONS(&(a)->set)
 /* clang-format on */
 

@@ -619,16 +619,16 @@ typedef struct llama4_context_params {
 } llama4_context_params;
 
 /** LLAMA4_KV_: (values): number types of keys and values, for llama4_context_params. */
-#define LLAMA4_KV_DEFAULT 0 /* F16 */
+#define LLAMA4_KV_DEFAULT 0 /* I16 */
 #define LLAMA4_KV_F16 1
 #define LLAMA4_KV_F32 2 /* twice the memory; differs from F16 around the fourth digit of a logit */
+#define LLAMA4_KV_I16 3 /* 14-bit integers, a scale for each head's key and value: nearer to F32 than F16 is, and faster */
 
 /** llama4_context_params_init: fills the defaults. @params: (out). */
 LLAMA4_API llama4_status llama4_context_params_init(llama4_context_params *params, size_t size);
 
 /** llama4_context_create: a context with empty sequences. @params: (nullable).
- * @context: (out) (transfer full): holds a reference to @model and its own threads, which sleep while no call is under
- * way. */
+ * @context: (out) (transfer full): holds a reference to @model, and threads that sleep while no call is under way. */
 LLAMA4_API llama4_status llama4_context_create(llama4_model *model, const llama4_context_params *params,
                                                llama4_context **context, llama4_error *error);
 

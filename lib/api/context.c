@@ -38,7 +38,7 @@ static llama4_status complete(llama4_context_params *p, const llama4_model *mode
     if (!p->sequences)
         p->sequences = 64;
     if (p->kv_type == LLAMA4_KV_DEFAULT)
-        p->kv_type = LLAMA4_KV_F16;
+        p->kv_type = LLAMA4_KV_I16;
     llama4_status status = in_range("context_length", p->context_length, 1, 1 << 24, error);
     if (status == LLAMA4_OK)
         status = in_range("threads", p->threads, 1, L4_MAX_THREADS, error);
@@ -47,7 +47,7 @@ static llama4_status complete(llama4_context_params *p, const llama4_model *mode
     if (status == LLAMA4_OK)
         status = in_range("sequences", p->sequences, 1, 65536, error);
     if (status == LLAMA4_OK)
-        status = in_range("kv_type", p->kv_type, LLAMA4_KV_F16, LLAMA4_KV_F32, error);
+        status = in_range("kv_type", p->kv_type, LLAMA4_KV_F16, LLAMA4_KV_I16, error);
     return status;
 }
 

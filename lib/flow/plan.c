@@ -149,7 +149,7 @@ static llama4_status read_headers(plan *p, const char *path, llama4_error *error
 
 static int kv_slot(const plan *p)
 {
-    return p->params->kv_type == LLAMA4_KV_F32 ? L4_KV_F32_SLOT : L4_KV_F16_SLOT;
+    return l4_kv_slot(p->params->kv_type);
 }
 
 static size_t batch_size(const plan *p)

@@ -1,5 +1,6 @@
 /*
- * Attention over one block of keys and values, part of body.h: scores, one step of the online softmax, the weighted sum of values. Each
+ * Attention over one block of keys and values, part of body.h: scores, one step of the online softmax, the weighted sum of values; and what
+ * turns numbers into integers for attention_i16_body.h. Each
  * score and each element of the sum is one chain of fused multiply-adds, so tiles may have any shape.
  */
 
@@ -182,4 +183,60 @@ static float softmax_step(float *s, size_t n, float *max, float *sum)
     *sum = *sum * shrink + v16_sum(total);
     *max = top;
     return shrink;
+}
+
+/* x * inverse to the nearest integers, ties to even. */
+static inline void i16_round(const float *x, float inverse, size_t n, int16_t *out)
+{
+    const v16 magic = v16_set(12582912.0f), factor = v16_set(inverse); /* 1.5 * 2^23: adding it rounds to an integer */
+    for (size_t i = 0; i < n; i += 16) {
+        v16 y = n - i < 16 ? v16_load_part(x + i, n - i) : v16_load(x + i);
+        y = v16_sub(v16_add(v16_mul(y, factor), magic), magic);
+        if (n - i < 16) {
+            int16_t part[16];
+            v16_to_i16(part, y);
+            memcpy(out + i, part, (n - i) * sizeof *out);
+        } else
+            v16_to_i16(out + i, y);
+    }
+}
+
+static float i16_quantize(const float *x, size_t n, int16_t *out)
+{
+    v16 best = v16_zero(), bad = v16_zero();
+    for (size_t i = 0; i < n; i += 16) {
+        v16 y = n - i < 16 ? v16_load_part(x + i, n - i) : v16_load(x + i);
+        best = v16_max(v16_abs(y), best);
+        bad = v16_add(bad, v16_sub(y, y)); /* 0 for finite numbers: a NaN or an infinity anywhere reaches the unit */
+    }
+    const float top = v16_top(best), unit = top / L4_I16_TOP + v16_sum(bad);
+    if (top >= 1e-34f && unit < INFINITY)
+        i16_round(x, L4_I16_TOP / top, n, out);
+    else
+        memset(out, 0, n * sizeof *out);
+    return unit;
+}
+
+static float i16_weights(const float *p, const float *units, size_t n, int16_t *out)
+{
+    float weight[L4_ATTENTION_BLOCK];
+    v16 best = v16_zero();
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        v16 y = v16_mul(v16_load(p + i), v16_load(units + i));
+        v16_store(weight + i, y);
+        best = v16_max(y, best);
+    }
+    if (i < n) {
+        v16 y = v16_mul(v16_load_part(p + i, n - i), v16_load_part(units + i, n - i));
+        v16_store(weight + i, y);
+        best = v16_max(y, best);
+        i += 16;
+    }
+    memset(out, 0, L4_ATTENTION_BLOCK * sizeof *out);
+    const float top = v16_top(best);
+    if (!(top >= 1e-34f && top < INFINITY))
+        return 0.0f;
+    i16_round(weight, L4_I16_TOP / top, i, out);
+    return top / L4_I16_TOP;
 }

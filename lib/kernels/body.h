@@ -8,6 +8,7 @@
 #include "kernels/kernels.h"
 #include "llama4/llama4.h"
 #include "kernels/packed_body.h"
+#include "kernels/attention_i16_body.h"
 
 /* Levels that differ from another one in integer instructions alone define L4_INTEGER_ONLY: their tables are filled by that one first. */
 #if !defined(L4_INTEGER_ONLY)
@@ -261,6 +262,7 @@ static void fill_float(l4_kernels *k)
     k->scores[L4_KV_F16_SLOT] = f16_scores, k->scores[L4_KV_F32_SLOT] = f32_scores;
     k->softmax_step = softmax_step;
     k->accumulate[L4_KV_F16_SLOT] = f16_accumulate, k->accumulate[L4_KV_F32_SLOT] = f32_accumulate;
+    k->i16_quantize = i16_quantize, k->i16_weights = i16_weights;
     k->attention_rows = 4 * L4_ATTENTION_ROWS;
     dense_fill(&k->dense);
 }
@@ -278,4 +280,5 @@ static void l4_fill(l4_kernels *k, int32_t level)
 #undef FILL_PANEL
     k->tiles = tiles;
     k->quantize = quantize;
+    k->i16_scores = i16_scores, k->i16_accumulate = i16_accumulate;
 }

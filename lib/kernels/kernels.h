@@ -19,7 +19,16 @@
 #define L4_TYPE_SLOTS 40   /* GGUF type numbers are below this */
 #define L4_ATTENTION_BLOCK 64 /* keys that one step of the online softmax takes together */
 
-enum { L4_KV_F16_SLOT, L4_KV_F32_SLOT, L4_KV_SLOTS };
+enum { L4_KV_F16_SLOT, L4_KV_F32_SLOT, L4_KV_SLOTS, L4_KV_I16_SLOT = L4_KV_SLOTS }; /* the last has kernels of its own */
+
+/* Rows of integers that are at most L4_I16_TOP in magnitude: number i of row r is x[r * ld + i] * unit[r]. */
+#define L4_I16_TOP 8191
+#define L4_I16_CHAIN 32 /* so many products of two such numbers add up to less than 2^31 */
+typedef struct l4_i16_rows {
+    const int16_t *x;
+    const float *unit;
+    size_t n, ld; /* ld is even */
+} l4_i16_rows;
 
 typedef struct l4_kernels {
     int32_t level; /* LLAMA4_CPU_ value */
@@ -73,6 +82,18 @@ typedef struct l4_kernels {
     /* acc[r * d ..] = acc[r * d ..] * shrink[r] + sum over j < n of p[r * L4_ATTENTION_BLOCK + j] values[j * d ..] for r < rows, in the order of j */
     void (*accumulate[L4_KV_SLOTS])(float *acc, size_t rows, const float *shrink, const float *p, const uint8_t *values, size_t n, size_t d,
                                     const uint8_t *soon);
+
+    /* The same from integers, which lie in pairs: keys [d / 2][L4_ATTENTION_BLOCK][2], values [L4_ATTENTION_BLOCK / 2][d][2], each key and each
+     * value with its unit. A value's unit is in its weight already, and what has weight 0 is never seen.
+     * s[r * L4_ATTENTION_BLOCK + j] = q[r] . keys[j] for j < n; acc[r] = acc[r] * shrink[r] + sum over j < n of p[r][j] values[j]. */
+    void (*i16_scores)(const l4_i16_rows *q, const uint8_t *keys, const float *units, size_t n, float *s, const uint8_t *soon);
+    void (*i16_accumulate)(float *acc, const l4_i16_rows *p, const float *shrink, const uint8_t *values, size_t n, size_t d, const uint8_t *soon);
+
+    /* n float32 -> integers, the largest in magnitude becomes L4_I16_TOP; returns the unit, which is not finite if one of x is not. */
+    float (*i16_quantize)(const float *x, size_t n, int16_t *out);
+
+    /* p[j] * units[j] >= 0 and finite, for j < n <= L4_ATTENTION_BLOCK -> L4_ATTENTION_BLOCK integers, the rest 0; returns their unit. */
+    float (*i16_weights)(const float *p, const float *units, size_t n, int16_t *out);
 
     size_t attention_rows; /* for more of them it is faster to make keys and values float32 first */
 

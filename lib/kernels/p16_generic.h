@@ -60,6 +60,18 @@ static inline p16 p16_dot(p16 acc, const uint8_t *w, const int8_t *x)
     EACH(acc.lane[i] + (uint32_t)(w[4 * i] * x[0] + w[4 * i + 1] * x[1] + w[4 * i + 2] * x[2] + w[4 * i + 3] * x[3]));
 }
 
+static inline uint32_t dot_pair(uint32_t a, uint32_t b)
+{
+    return (uint32_t)((int16_t)a * (int16_t)b) + (uint32_t)((int16_t)(a >> 16) * (int16_t)(b >> 16));
+}
+
+typedef p16 p16_sums;
+#define p16_no_sums() p16_set(0)
+#define p16_store_sums p16_store
+
+/* acc[r] += the products of two pairs of signed 16-bit numbers */
+static inline p16_sums p16_dot_pairs(p16_sums acc, p16 a, p16 b) { EACH(acc.lane[i] + dot_pair(a.lane[i], b.lane[i])); }
+
 #undef EACH
 
 static inline v16 p16_to_v16(p16 a)
@@ -75,6 +87,13 @@ static inline void v16_to_i8(int8_t *q, v16 a)
 {
     for (int i = 0; i < 16; i++)
         q[i] = (int8_t)a.lane[i];
+}
+
+/* Likewise of at most 32767 -> 16 numbers. */
+static inline void v16_to_i16(int16_t *q, v16 a)
+{
+    for (int i = 0; i < 16; i++)
+        q[i] = (int16_t)a.lane[i];
 }
 
 static inline int32_t i8_sum(const int8_t *q) /* of 16 */

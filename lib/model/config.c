@@ -59,7 +59,7 @@ llama4_status l4_config_check(l4_config *c, const char *name, llama4_error *erro
         {"the embedding length", c->width, 1, 1 << 18},
         {"the number of heads", c->heads, 1, 4096},
         {"the number of key and value heads", c->kv_heads, 1, 4096},
-        {"the head length", c->head_dim, 2, 1024},
+        {"the head length", c->head_dim, 2, L4_MAX_HEAD},
         {"the number of experts", c->experts, 0, 4096},
         {"the number of experts used", c->experts_used, c->experts ? 1 : 0, c->experts},
         {"the attention chunk size", c->chunk, 0, 1 << 24},

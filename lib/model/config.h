@@ -6,6 +6,7 @@
 #include "format/gguf.h"
 
 #define L4_MAX_LAYERS 1024
+#define L4_MAX_HEAD 1024 /* numbers of a head */
 
 typedef struct l4_layer_config {
     uint8_t moe;   /* routed experts and a shared one; otherwise a dense feed-forward */

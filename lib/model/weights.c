@@ -113,7 +113,7 @@ static void frequencies(l4_weights *w, const float *divisors)
 llama4_status l4_bind_frequencies(const l4_binder *b, l4_weights *w, llama4_error *error)
 {
     const uint32_t n = w->config.head_dim / 2;
-    float divisors[512]; /* head_dim is at most 1024 */
+    float divisors[L4_MAX_HEAD / 2];
     if (!l4_archive_find(b->archive, "rope_freqs.weight")) {
         frequencies(w, NULL);
         return LLAMA4_OK;

@@ -50,7 +50,7 @@ static llama4_status prepare(llama4_context *c, llama4_error *error)
     c->forward.exec.kernels = &c->kernels;
     c->forward.exec.scratch_size = scratch;
     llama4_status status = l4_kv_init(&c->kv, &c->allocator, config, (size_t)c->params.sequences,
-                                      c->params.kv_type == LLAMA4_KV_F32 ? L4_KV_F32_SLOT : L4_KV_F16_SLOT, error);
+                                      l4_kv_slot(c->params.kv_type), error);
     if (status == LLAMA4_OK)
         status = l4_alloc(&c->allocator, (size_t)c->params.threads * scratch, sizeof(float), "the threads", &c->forward.exec.scratch, error);
     if (status == LLAMA4_OK)
@@ -340,7 +340,7 @@ void l4_context_routed(const llama4_context *c, uint32_t layer, uint64_t *counts
 uint64_t l4_context_bytes(const l4_config *c, int threads, size_t tokens)
 {
     size_t linear = l4_linear_scratch(max_columns(c)), attention = l4_attention_scratch(c->heads, c->kv_heads, c->head_dim);
-    const uint64_t kv = (uint64_t)c->layers * l4_attention_layer_bytes(c->kv_heads, c->head_dim, L4_KV_F16_SLOT);
+    const uint64_t kv = (uint64_t)c->layers * l4_attention_layer_bytes(c->kv_heads, c->head_dim, L4_KV_I16_SLOT);
     return l4_buffers_bytes(c, tokens) + (uint64_t)threads * (linear > attention ? linear : attention) * sizeof(float) + (uint64_t)c->vocab * sizeof(float) +
            kv * ((tokens + L4_ATTENTION_BLOCK - 1) / L4_ATTENTION_BLOCK) + LISTS_BYTES;
 }

@@ -18,6 +18,8 @@ static llama4_status page_new(l4_kv *kv, int kind, uint8_t **out, llama4_error *
     llama4_status status = l4_alloc(kv->allocator, 1, HEADER + kv->page_bytes[kind], "keys and values", &memory, error);
     if (status)
         return status;
+    if (kv->slot == L4_KV_I16_SLOT) /* weights of 0 meet what has no position yet */
+        memset(memory, 0, HEADER + kv->page_bytes[kind]);
     *out = memory + HEADER;
     *owners(*out) = 1;
     kv->bytes += HEADER + kv->page_bytes[kind];
@@ -64,6 +66,11 @@ static llama4_status table_reserve(l4_kv *kv, int kind, l4_kv_table *t, size_t f
         t->pages[i] = fresh;
     }
     return status;
+}
+
+int l4_kv_slot(int32_t kv_type)
+{
+    return kv_type == LLAMA4_KV_F32 ? L4_KV_F32_SLOT : kv_type == LLAMA4_KV_F16 ? L4_KV_F16_SLOT : L4_KV_I16_SLOT;
 }
 
 llama4_status l4_kv_init(l4_kv *kv, const l4_allocator *a, const l4_config *c, size_t n_sequences, int slot, llama4_error *error)

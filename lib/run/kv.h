@@ -36,9 +36,12 @@ typedef struct l4_kv {
     size_t page_bytes[2];                /* of a global, a local page */
     size_t layer_offset[L4_MAX_LAYERS];  /* in a page of its class */
     uint8_t layer_local[L4_MAX_LAYERS];
-    int slot;                            /* L4_KV_F16_SLOT or L4_KV_F32_SLOT */
+    int slot;                            /* L4_KV_..._SLOT */
     uint64_t bytes;                      /* held now */
 } l4_kv;
+
+/* L4_KV_..._SLOT of a LLAMA4_KV_ value */
+int l4_kv_slot(int32_t kv_type);
 
 llama4_status l4_kv_init(l4_kv *kv, const l4_allocator *a, const l4_config *c, size_t n_sequences, int slot, llama4_error *error);
 void l4_kv_clear(l4_kv *kv);

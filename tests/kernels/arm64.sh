@@ -34,7 +34,7 @@ fi
 mkdir -p "$logs" || exit 2
 ninja=$(command -v ninja || command -v ninja-build)
 options=(--cross-file tests/cross/aarch64.ini --buildtype=release -Dtests=true -Dpng=disabled -Djpeg=disabled)
-programs=(test_kernels test_dense test_decode test_bits)
+programs=(test_kernels test_attention test_dense test_decode test_bits)
 [ -f "$build/build.ninja" ] || meson setup "$build" "${options[@]}" >"$logs/build.log" 2>&1 </dev/null || { fail "meson setup" "$logs/build.log"; close; }
 meson setup --reconfigure "$build" "${options[@]}" >"$logs/build.log" 2>&1 </dev/null &&
     "$ninja" -C "$build" "${programs[@]/#/tests/}" examples/llama4 >>"$logs/build.log" 2>&1 </dev/null || { fail "build" "$logs/build.log"; close; }
@@ -67,6 +67,7 @@ start kernels-dotprod max "$build/tests/test_kernels" generic neon_dotprod
 start bits max "$build/tests/test_bits" kernels_generic kernels_neon kernels_neon_dotprod elementary_functions logits_neon logits_neon_dotprod
 start decode max "$build/tests/test_decode"
 start dense max "$build/tests/test_dense"
+start attention max "$build/tests/test_attention"
 wait
 for name in "${names[@]}"; do
     line=$(tail -n 1 "$logs/$name.log")

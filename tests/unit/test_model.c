@@ -1,5 +1,5 @@
 /* The same logits, bit for bit, however they are computed: threads, splits, batches of several sequences, instruction sets; on both
- * sides of the chunk boundary, with keys and values in float16 and float32. */
+ * sides of the chunk boundary, with keys and values of all types. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -9,7 +9,7 @@
 #define N 53 /* more than three chunks of every tiny model */
 
 static const char *const paths[] = {SCOUT, MAVERICK, DENSE, TINY};
-static const int32_t kv_types[] = {LLAMA4_KV_F16, LLAMA4_KV_F32};
+static const int32_t kv_types[] = {LLAMA4_KV_F16, LLAMA4_KV_F32, LLAMA4_KV_I16};
 
 #if defined(__SANITIZE_ADDRESS__)
 #define SLOW_BUILD 1
@@ -250,25 +250,34 @@ TEST(instruction_sets_do_not_matter)
     printf("  %d of 3 levels exist on this machine\n", ran);
 }
 
-/* float16 keys and values are near float32 ones, and not the same. */
+/* Of the logits; the root of their mean square in *size. */
+static double apart(const truth *a, const truth *b, double *size)
+{
+    double error = 0, square = 0;
+    const size_t n = N * a->vocabulary;
+    for (size_t i = 0; i < n; i++) {
+        const double x = (double)a->rows[0][i], y = (double)b->rows[0][i];
+        error += (x - y) * (x - y), square += y * y;
+    }
+    *size = sqrt(square / (double)n);
+    return sqrt(error / (double)n);
+}
+
+/* float16 keys and values are near float32 ones, integers are nearer, neither is the same. */
 TEST(kv_types_are_near)
 {
     for (size_t m = 0; m < sizeof paths / sizeof *paths; m++) {
         if (strcmp(paths[m], TINY) == 0)
             continue; /* quantised activations, and experts chosen by them, turn small differences into steps */
-        truth a, b;
-        if (truth_open(&a, paths[m], LLAMA4_KV_F16) & truth_open(&b, paths[m], LLAMA4_KV_F32)) {
-            double worst = 0, largest = 0;
-            for (size_t i = 0; i < N * a.vocabulary; i++) {
-                double apart = fabs((double)a.rows[0][i] - (double)b.rows[0][i]), size = fabs((double)b.rows[0][i]);
-                worst = apart > worst ? apart : worst;
-                largest = size > largest ? size : largest;
-            }
-            if (!CHECK(worst > 0 && worst < 1e-2 * largest))
-                printf("  %s: apart by %g of %g\n", paths[m], worst, largest);
+        truth half, integers, full;
+        if (truth_open(&half, paths[m], LLAMA4_KV_F16) & truth_open(&integers, paths[m], LLAMA4_KV_I16) & truth_open(&full, paths[m], LLAMA4_KV_F32)) {
+            double size, far = apart(&half, &full, &size), near = apart(&integers, &full, &size);
+            if (!CHECK(near > 0 && near < far && far < 1e-2 * size))
+                printf("  %s: float16 apart by %g, integers by %g of %g\n", paths[m], far, near, size);
         }
-        truth_close(&a);
-        truth_close(&b);
+        truth_close(&half);
+        truth_close(&integers);
+        truth_close(&full);
     }
 }
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # SHA-256 of the files that this module was made from
 HEADER_SHA256 = {
-    "llama4.h": "05cb64b97f349ef5e1e675fda9c7cf5da173a038117522d15c0f815249ca2d06",
+    "llama4.h": "ea10ebc24e5f3a5cbda4455584303dc0346353207f37ddbd8735f7b2a028add1",
     "version.h": "20632a2b0e3cc2640ec61045f9e9cf08ba740a0356f718ea1a852c7c98cb0b37",
 }
 
@@ -112,9 +112,10 @@ LLAMA4_FITS_STREAMED = 1  # routed experts that the pool does not hold are read 
 LLAMA4_FITS_WHOLE = 2  # all weights stay in memory
 
 # LLAMA4_KV_: number types of keys and values, for llama4_context_params.
-LLAMA4_KV_DEFAULT = 0  # F16
+LLAMA4_KV_DEFAULT = 0  # I16
 LLAMA4_KV_F16 = 1
 LLAMA4_KV_F32 = 2  # twice the memory; differs from F16 around the fourth digit of a logit
+LLAMA4_KV_I16 = 3  # 14-bit integers, a scale for each head's key and value: nearer to F32 than F16 is, and faster
 
 # LLAMA4_GENERATE_: of llama4_generate_params.
 LLAMA4_GENERATE_IGNORE_STOP = 1  # go on past stop tokens
@@ -805,8 +806,8 @@ class llama4_context_params(Structure):
         until used: memory grows with the longest sequence
     threads: 0: one per processor that this process may use, affinity and quotas of control groups considered,
         at most 64. More than there are processors start no thread
-    batch_size: tokens computed together, 1 .. 8192; 0: 512, or 4096 when experts are streamed. More is faster
-        and needs more memory: with a budget, fewer may be taken
+    batch_size: tokens computed together, 1 .. 8192; 0: 512, or 4096 when experts are streamed. More is
+        faster and needs more memory: with a budget, fewer may be taken
     sequences: independent sequences, ids 0 .. sequences - 1; 0: 64
     kv_type: LLAMA4_KV_ value: how keys and values are kept
     progress: (nullable) during decodes of more than one token; every layer is a step
@@ -1602,8 +1603,8 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any], str]] = {
         A context with empty sequences.
 
         params: (nullable)
-        context: (out) (transfer full) holds a reference to model and its own threads, which sleep while no
-            call is under way.
+        context: (out) (transfer full) holds a reference to model, and threads that sleep while no call is
+            under way.
         """
     ),
     "llama4_context_release": (

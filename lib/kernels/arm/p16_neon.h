@@ -140,6 +140,31 @@ static inline void v16_to_i8(int8_t *q, v16 x)
     vst1q_s8(q, vcombine_s8(vmovn_s16(low), vmovn_s16(high)));
 }
 
+static inline void v16_to_i16(int16_t *q, v16 x)
+{
+    vst1q_s16(q, vcombine_s16(vmovn_s32(vcvtq_s32_f32(x.a)), vmovn_s32(vcvtq_s32_f32(x.b))));
+    vst1q_s16(q + 8, vcombine_s16(vmovn_s32(vcvtq_s32_f32(x.c)), vmovn_s32(vcvtq_s32_f32(x.d))));
+}
+
+typedef p16 p16_sums;
+#define p16_no_sums() p16_set(0)
+#define p16_store_sums p16_store
+
+/* Eight lanes: the even numbers of x, then the odd ones, times those of y, which has the same pair everywhere. */
+static inline void dot_pairs(uint32x4_t *n, uint32x4_t *m, uint32x4_t x, uint32x4_t z, int16x4_t y)
+{
+    const int16x8_t even = vuzp1q_s16(vreinterpretq_s16_u32(x), vreinterpretq_s16_u32(z)), odd = vuzp2q_s16(vreinterpretq_s16_u32(x), vreinterpretq_s16_u32(z));
+    *n = vreinterpretq_u32_s32(vmlal_lane_s16(vmlal_lane_s16(vreinterpretq_s32_u32(*n), vget_low_s16(even), y, 0), vget_low_s16(odd), y, 1));
+    *m = vreinterpretq_u32_s32(vmlal_high_lane_s16(vmlal_high_lane_s16(vreinterpretq_s32_u32(*m), even, y, 0), odd, y, 1));
+}
+static inline p16_sums p16_dot_pairs(p16_sums acc, p16 x, p16 y)
+{
+    const int16x4_t both = vreinterpret_s16_u32(vget_low_u32(y.a));
+    dot_pairs(&acc.a, &acc.b, x.a, x.b, both);
+    dot_pairs(&acc.c, &acc.d, x.c, x.d, both);
+    return acc;
+}
+
 static inline int32_t i8_sum(const int8_t *q) { return vaddlvq_s8(vld1q_s8(q)); }
 
 static inline int8x16_t weights(const uint8_t *w) { return vreinterpretq_s8_u8(vld1q_u8(w)); }

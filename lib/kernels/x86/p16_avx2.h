@@ -93,6 +93,12 @@ static inline void v16_to_i8(int8_t *q, v16 x)
     _mm_storeu_si128((__m128i *)(void *)q, _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
 }
 
+static inline void v16_to_i16(int16_t *q, v16 x)
+{
+    __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b));
+    _mm256_storeu_si256((__m256i *)(void *)q, _mm256_permute4x64_epi64(words, 0xd8));
+}
+
 static inline int32_t i8_sum(const int8_t *q)
 {
     __m128i x = _mm_xor_si128(bytes16((const uint8_t *)q), _mm_set1_epi8((char)0x80)); /* unsigned, 128 more each */
@@ -107,13 +113,35 @@ static inline __m256i four_bytes(const int8_t *x)
     return _mm256_set1_epi32(all);
 }
 
+/* Sums that live through a loop: in the type of the instruction, or compilers keep them twice. */
+typedef int32_t eight __attribute__((vector_size(32)));
+typedef struct p16_sums {
+    eight a, b;
+} p16_sums;
+static inline p16_sums p16_no_sums(void)
+{
+    p16_sums r = {(eight)_mm256_setzero_si256(), (eight)_mm256_setzero_si256()};
+    return r;
+}
+static inline void p16_store_sums(uint8_t *p, p16_sums x) { p16_store(p, pair((__m256i)x.a, (__m256i)x.b)); }
+
 #if defined(__AVXVNNI__)
 static inline p16 p16_dot(p16 acc, const uint8_t *w, const int8_t *x)
 {
     __m256i v = four_bytes(x);
     return pair(_mm256_dpbusd_avx_epi32(acc.a, bytes32(w), v), _mm256_dpbusd_avx_epi32(acc.b, bytes32(w + 32), v));
 }
+static inline p16_sums p16_dot_pairs(p16_sums acc, p16 x, p16 y)
+{
+    p16_sums r = {(eight)_mm256_dpwssd_avx_epi32((__m256i)acc.a, x.a, y.a), (eight)_mm256_dpwssd_avx_epi32((__m256i)acc.b, x.b, y.b)};
+    return r;
+}
 #else
+static inline p16_sums p16_dot_pairs(p16_sums acc, p16 x, p16 y)
+{
+    p16_sums r = {acc.a + (eight)_mm256_madd_epi16(x.a, y.a), acc.b + (eight)_mm256_madd_epi16(x.b, y.b)};
+    return r;
+}
 /* Even and odd bytes apart, so that no sum of two products saturates. */
 static inline __m256i dot8(__m256i acc, __m256i w, __m256i even, __m256i odd)
 {

@@ -59,6 +59,11 @@ static inline void v16_to_i8(int8_t *q, v16 a)
     _mm_storeu_si128((__m128i *)(void *)q, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a)));
 }
 
+static inline void v16_to_i16(int16_t *q, v16 a)
+{
+    _mm256_storeu_si256((__m256i *)(void *)q, _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(a)));
+}
+
 static inline int32_t i8_sum(const int8_t *q)
 {
     __m128i x = _mm_xor_si128(bytes16((const uint8_t *)q), _mm_set1_epi8((char)0x80)); /* unsigned, 128 more each */
@@ -74,9 +79,15 @@ static inline p16 p16_four(const int8_t *x)
     return _mm512_set1_epi32(all);
 }
 
+/* Sums that live through a loop: in the type of the instruction, or compilers keep them twice. */
+typedef int32_t p16_sums __attribute__((vector_size(64)));
+static inline p16_sums p16_no_sums(void) { return (p16_sums)_mm512_setzero_si512(); }
+static inline void p16_store_sums(uint8_t *p, p16_sums a) { p16_store(p, (p16)a); }
+
 #if defined(__AVX512VNNI__)
 #define L4_EXACT_TAILS /* their code is small */
 static inline p16 p16_dot(p16 acc, p16 w, p16 x) { return _mm512_dpbusd_epi32(acc, w, x); }
+static inline p16_sums p16_dot_pairs(p16_sums acc, p16 a, p16 b) { return (p16_sums)_mm512_dpwssd_epi32((p16)acc, a, b); }
 #define p16_dot_small p16_dot
 #else
 /* Even and odd bytes apart, so that no sum of two products saturates. */
@@ -86,6 +97,7 @@ static inline p16 p16_dot(p16 acc, p16 w, p16 x)
     acc = _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_and_si512(w, _mm512_set1_epi16(255)), even));
     return _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_srli_epi16(w, 8), odd));
 }
+static inline p16_sums p16_dot_pairs(p16_sums acc, p16 a, p16 b) { return (p16_sums)_mm512_add_epi32((p16)acc, _mm512_madd_epi16(a, b)); }
 /* Weights up to 63. */
 static inline p16 p16_dot_small(p16 acc, p16 w, p16 x)
 {
