@@ -5,6 +5,7 @@
 #include "kernels/v16_generic.h"
 
 #define L4_STEP_TOKENS 4
+#define L4_LARGE_UNPACK /* sixteen lanes, each on its own */
 #define L4_ALWAYS_INLINE
 
 typedef struct p16 {

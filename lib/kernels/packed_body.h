@@ -240,7 +240,12 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
 #endif
 
 /* For each type: panel -> tiles, and a panel times one group, tiles of at most 256 columns at a time in the first-level cache. Blocks of 256 are
- * worth a call; those of 32 are spread where they are needed. */
+ * worth a call; those of 32 are spread where they are needed, unless that code is large. */
+#if defined(L4_LARGE_UNPACK)
+#define SPREAD(slot, cols) slot##_spread
+#else
+#define SPREAD(slot, cols) (cols == 256 ? slot##_spread : unpack_##slot)
+#endif
 #define PANEL_TYPE(slot, type, kind, cols, bytes)                                                                           \
     static ONE_COPY void slot##_spread(const uint8_t *from, l4_tile *to)                                                \
     {                                                                                                                   \
@@ -249,7 +254,7 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
     static void slot##_unpack(const uint8_t *panel, size_t blocks, l4_tile *out)                                        \
     {                                                                                                                   \
         for (size_t b = 0; b < blocks; b += cols / L4_QBLOCK, panel += 16 * bytes)                                      \
-            (cols == 256 ? slot##_spread : unpack_##slot)(panel, out + b);                                              \
+            SPREAD(slot, cols)(panel, out + b);                                              \
     }                                                                                                                   \
     static void slot##_panel(const uint8_t *panel, size_t blocks, const l4_xblock *x, size_t group, size_t rows, float *y, size_t ldy) \
     {                                                                                                                   \
@@ -260,7 +265,7 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
             for (size_t i = 0; i < n; i += cols / L4_QBLOCK, panel += 16 * bytes) {                                     \
                 for (size_t k = 0; k < 16 * bytes; k += 64)                                                             \
                     ASK_FOR(panel + AHEAD + k, 3);                                                                      \
-                (cols == 256 ? slot##_spread : unpack_##slot)(panel, part + i);                                         \
+                SPREAD(slot, cols)(panel, part + i);                                         \
             }                                                                                                           \
             if (group == 1)                                                                                             \
                 run(kind, 1, 1, 1, part, 0, n, x + b, 1, NULL, 0, sums);                                                \
