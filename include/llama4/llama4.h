@@ -610,7 +610,7 @@ typedef struct llama4_context_params {
                                      nothing until used: memory grows with the longest sequence */
     int32_t threads;              /* 0: one per processor that this process may use, affinity and quotas of control
                                      groups considered, at most 64. More than there are processors start no thread */
-    int32_t batch_size;           /* tokens computed together, 1 .. 8192; 0: 512, or 4096 when experts are streamed. More is
+    int32_t batch_size;           /* tokens computed together, 1 .. 8192; 0: 2048, or 4096 when experts are streamed. More is
                                      faster and needs more memory: with a budget, fewer may be taken */
     int32_t sequences;            /* independent sequences, ids 0 .. sequences - 1; 0: 64 */
     int32_t kv_type;              /* LLAMA4_KV_ value: how keys and values are kept */

@@ -34,7 +34,7 @@ static llama4_status complete(llama4_context_params *p, const llama4_model *mode
     if (!p->threads)
         p->threads = cores < L4_MAX_THREADS ? cores : L4_MAX_THREADS;
     if (!p->batch_size)
-        p->batch_size = model->weights.pool ? 4096 : 512;
+        p->batch_size = model->weights.pool ? 4096 : 2048;
     if (!p->sequences)
         p->sequences = 64;
     if (p->kv_type == LLAMA4_KV_DEFAULT)

@@ -58,7 +58,7 @@ class Context(Owner):
                  sequences: int = 0, kv_type: Optional[str] = None, progress: Optional[Progress] = None) -> None:
         """context_length: positions per sequence; 0 as the model was made for. Costs nothing until used
         threads: 0: one per processor
-        batch_size: tokens computed together; 0: 512, or 4096 when experts are streamed. With a budget of memory, fewer may be taken
+        batch_size: tokens computed together; 0: 2048, or 4096 when experts are streamed. With a budget of memory, fewer may be taken
         sequences: independent sequences, numbered from 0; 0: 64
         kv_type: how keys and values are kept: "i16", "f16" or "f32"; None is "i16"
         progress: called in the thread that decodes with a fraction from 0 to 1, in every layer of a decode of more than one token, and of
