@@ -167,7 +167,7 @@ static int run(int argc, char **argv)
     const option options[] = {
         {"memory", 'm', OPTION_SIZE, &memory, "SIZE", "memory that the model may use, such as 16G (default: what this\nmachine has, less what the system needs)", 0, 9e18},
         {"context", 'c', OPTION_SIZE, &context, "N", "positions, such as 32768 or 1M (default 8192)", 0, 16777216},
-        {"kv", 0, OPTION_TEXT, &kv, "TYPE", "keys and values as i16 (default), f16 or f32", 0, 0},
+        {"kv", 0, OPTION_TEXT, &kv, "TYPE", "keys and values as i16 (default), q8_0, f16 or f32", 0, 0},
         {"batch", 'b', OPTION_INT, &batch, "N", "tokens of a prompt (default 512)", 1, 8192},
         {"threads", 't', OPTION_INT, &threads, "N", "default: one per processor", 0, 64},
         {"measure", 0, OPTION_FLAG, &measure, NULL, "measure memory, processor and disk, to tell the speed", 0, 0},

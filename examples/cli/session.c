@@ -17,7 +17,7 @@ static const named cpu_levels[] = {
     {"avx512-vnni", LLAMA4_CPU_AVX512_VNNI, 0}, {"neon", LLAMA4_CPU_NEON, 0},
     {"neon-dotprod", LLAMA4_CPU_NEON_DOTPROD, 0},
 };
-static const named kv_types[] = {{"i16", LLAMA4_KV_I16, 2}, {"f16", LLAMA4_KV_F16, 2}, {"f32", LLAMA4_KV_F32, 4}};
+static const named kv_types[] = {{"i16", LLAMA4_KV_I16, 2}, {"q8_0", LLAMA4_KV_Q8_0, 1}, {"f16", LLAMA4_KV_F16, 2}, {"f32", LLAMA4_KV_F32, 4}};
 
 static int parse_named(const command *c, const char *what, const named *list, size_t n, const char *name, int32_t *value)
 {
@@ -46,7 +46,7 @@ double kv_row_bytes(int32_t kv_type, int32_t head_length)
 {
     for (size_t i = 0; i < sizeof kv_types / sizeof *kv_types; i++)
         if (kv_types[i].value == kv_type)
-            return kv_types[i].bytes * head_length + (kv_type == LLAMA4_KV_I16 ? 4 : 0);
+            return kv_types[i].bytes * head_length + (kv_type == LLAMA4_KV_I16 ? 4 : kv_type == LLAMA4_KV_Q8_0 ? 4 + (head_length + 31) / 32 : 0);
     return 0;
 }
 

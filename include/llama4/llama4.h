@@ -606,8 +606,7 @@ typedef struct llama4_context llama4_context;
 typedef struct llama4_context_params {
     uint32_t struct_size;         /* sizeof(llama4_context_params) */
     uint32_t flags;               /* 0 */
-    int64_t context_length;       /* positions per sequence, at most 16777216; 0: as the model was made for. Costs
-                                     nothing until used: memory grows with the longest sequence */
+    int64_t context_length;       /* of a sequence, at most 16777216; 0: as the model was made for. Memory grows only with use */
     int32_t threads;              /* 0: one per processor that this process may use, affinity and quotas of control
                                      groups considered, at most 64. More than there are processors start no thread */
     int32_t batch_size;           /* tokens computed together, 1 .. 8192; 0: 2048, or 4096 when experts are streamed. More is
@@ -623,6 +622,7 @@ typedef struct llama4_context_params {
 #define LLAMA4_KV_F16 1
 #define LLAMA4_KV_F32 2 /* twice the memory; differs from F16 around the fourth digit of a logit */
 #define LLAMA4_KV_I16 3 /* 14-bit integers, a scale for each head's key and value: nearer to F32 than F16 is, and faster */
+#define LLAMA4_KV_Q8_0 4 /* 8-bit integers, a scale for each 32: little more than half the memory of I16 */
 
 /** llama4_context_params_init: fills the defaults. @params: (out). */
 LLAMA4_API llama4_status llama4_context_params_init(llama4_context_params *params, size_t size);

@@ -47,7 +47,7 @@ static llama4_status complete(llama4_context_params *p, const llama4_model *mode
     if (status == LLAMA4_OK)
         status = in_range("sequences", p->sequences, 1, 65536, error);
     if (status == LLAMA4_OK)
-        status = in_range("kv_type", p->kv_type, LLAMA4_KV_F16, LLAMA4_KV_I16, error);
+        status = in_range("kv_type", p->kv_type, LLAMA4_KV_F16, LLAMA4_KV_Q8_0, error);
     return status;
 }
 

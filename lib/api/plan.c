@@ -42,7 +42,7 @@ static llama4_status check(const char *path, const llama4_plan_params *p, llama4
     if (status == LLAMA4_OK)
         status = in_range("threads", p->threads, L4_MAX_THREADS, error);
     if (status == LLAMA4_OK)
-        status = in_range("kv_type", p->kv_type, LLAMA4_KV_I16, error);
+        status = in_range("kv_type", p->kv_type, LLAMA4_KV_Q8_0, error);
     return status;
 }
 

@@ -240,3 +240,32 @@ static float i16_weights(const float *p, const float *units, size_t n, int16_t *
     i16_round(weight, L4_I16_TOP / top, i, out);
     return top / L4_I16_TOP;
 }
+
+static float i8_quantize(const float *x, size_t n, int8_t *out, uint8_t *factors)
+{
+    float top = 0, bad = 0;
+    for (size_t i = 0; i < n; i++) {
+        top = fabsf(x[i]) > top ? fabsf(x[i]) : top;
+        bad += x[i] - x[i]; /* 0 for finite numbers */
+    }
+    const float unit = top / (127 * L4_I8_FACTOR) + bad;
+    if (!(top >= 1e-34f && unit < INFINITY)) {
+        memset(out, 0, n);
+        memset(factors, 0, (n + L4_I8_BLOCK - 1) / L4_I8_BLOCK);
+        return unit;
+    }
+    for (size_t b = 0; b < n; b += L4_I8_BLOCK, factors++) {
+        const size_t end = n - b < L4_I8_BLOCK ? n : b + L4_I8_BLOCK;
+        float most = 0;
+        for (size_t i = b; i < end; i++)
+            most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
+        int factor = (int)(most / (127 * unit));
+        factor += 127 * unit * (float)factor < most;
+        factor = factor < 1 ? 1 : factor > L4_I8_FACTOR ? L4_I8_FACTOR : factor;
+        const float magic = 12582912.0f, inverse = 1 / (unit * (float)factor);
+        for (size_t i = b; i < end; i++)
+            out[i] = (int8_t)((x[i] * inverse + magic) - magic);
+        *factors = (uint8_t)factor;
+    }
+    return unit;
+}

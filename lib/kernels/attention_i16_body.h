@@ -166,3 +166,39 @@ static void i16_accumulate(float *acc, const l4_i16_rows *weights, const float *
     for (i16_pass p = i16_start(weights, values, 4 * d, (n + 1) / 2, soon); p.row < weights->n; i16_next(&p, d / 16))
         i16_accumulate_pass(&p, shrink, d, acc + p.row * d);
 }
+
+#if defined(L4_LARGE_UNPACK)
+#define I8_OPEN static ONE_COPY
+#else
+#define I8_OPEN static inline
+#endif
+
+/* Sixteen pairs of bytes times their factors. */
+I8_OPEN void i8_open(const uint8_t *from, p16 factors, uint8_t *to)
+{
+    p16_store(to, p16_mul_words(p16_load_words(from), factors));
+}
+
+static void i8_open_keys(const uint8_t *plane, size_t d, uint8_t *out)
+{
+    const uint8_t *factors = plane + d * L4_ATTENTION_BLOCK;
+    for (size_t b = 0; b < d; b += L4_I8_BLOCK, factors += L4_ATTENTION_BLOCK)
+        for (size_t j = 0; j < L4_ATTENTION_BLOCK; j += 16) {
+            const p16 factor = p16_load_u8(factors + j), both = p16_or(factor, p16_shl(factor, 16));
+            const size_t end = d - b < L4_I8_BLOCK ? d : b + L4_I8_BLOCK;
+            for (size_t at = b / 2 * L4_ATTENTION_BLOCK + j; at < end / 2 * L4_ATTENTION_BLOCK; at += L4_ATTENTION_BLOCK)
+                i8_open(plane + 2 * at, both, out + 4 * at);
+        }
+}
+
+/* Where d is no multiple of 16, the end of a row spills into the next one, whose turn is later. */
+static void i8_open_values(const uint8_t *plane, size_t d, size_t pairs, uint8_t *out)
+{
+    const uint8_t *factors = plane + d * L4_ATTENTION_BLOCK;
+    for (size_t j = 0; j < pairs; j++)
+        for (size_t b = 0; b < d; b += L4_I8_BLOCK, factors += 2) {
+            const p16 both = p16_set((int32_t)(factors[0] | (uint32_t)factors[1] << 16));
+            for (size_t i = b; i < b + L4_I8_BLOCK && i < d; i += 16)
+                i8_open(plane + 2 * (j * d + i), both, out + 4 * (j * d + i));
+        }
+}

@@ -262,7 +262,7 @@ static void fill_float(l4_kernels *k)
     k->scores[L4_KV_F16_SLOT] = f16_scores, k->scores[L4_KV_F32_SLOT] = f32_scores;
     k->softmax_step = softmax_step;
     k->accumulate[L4_KV_F16_SLOT] = f16_accumulate, k->accumulate[L4_KV_F32_SLOT] = f32_accumulate;
-    k->i16_quantize = i16_quantize, k->i16_weights = i16_weights;
+    k->i16_quantize = i16_quantize, k->i16_weights = i16_weights, k->i8_quantize = i8_quantize;
     k->attention_rows = 4 * L4_ATTENTION_ROWS;
     dense_fill(&k->dense);
 }
@@ -281,4 +281,5 @@ static void l4_fill(l4_kernels *k, int32_t level)
     k->tiles = tiles;
     k->quantize = quantize;
     k->i16_scores = i16_scores, k->i16_accumulate = i16_accumulate;
+    k->i8_open_keys = i8_open_keys, k->i8_open_values = i8_open_values;
 }

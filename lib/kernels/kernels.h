@@ -19,11 +19,13 @@
 #define L4_TYPE_SLOTS 40   /* GGUF type numbers are below this */
 #define L4_ATTENTION_BLOCK 64 /* keys that one step of the online softmax takes together */
 
-enum { L4_KV_F16_SLOT, L4_KV_F32_SLOT, L4_KV_SLOTS, L4_KV_I16_SLOT = L4_KV_SLOTS }; /* the last has kernels of its own */
+enum { L4_KV_F16_SLOT, L4_KV_F32_SLOT, L4_KV_SLOTS, L4_KV_I16_SLOT = L4_KV_SLOTS, L4_KV_Q8_0_SLOT }; /* the last two have kernels of their own */
 
 /* Rows of integers that are at most L4_I16_TOP in magnitude: number i of row r is x[r * ld + i] * unit[r]. */
 #define L4_I16_TOP 8191
 #define L4_I16_CHAIN 32 /* so many products of two such numbers add up to less than 2^31 */
+#define L4_I8_BLOCK 32
+#define L4_I8_FACTOR 64 /* L4_I8_FACTOR * 127 <= L4_I16_TOP */
 typedef struct l4_i16_rows {
     const int16_t *x;
     const float *unit;
@@ -91,6 +93,15 @@ typedef struct l4_kernels {
 
     /* n float32 -> integers, the largest in magnitude becomes L4_I16_TOP; returns the unit, which is not finite if one of x is not. */
     float (*i16_quantize)(const float *x, size_t n, int16_t *out);
+
+    /* The same in 8 bits, with a factor for each L4_I8_BLOCK numbers, or the rest of them: number i is out[i] * factors[i / L4_I8_BLOCK] * unit, and the
+     * product of both integers is at most L4_I16_TOP. */
+    float (*i8_quantize)(const float *x, size_t n, int8_t *out, uint8_t *factors);
+
+    /* Keys and values in 8 bits, in pairs like those in 16, which they become. Factors lie behind all of them: keys' [blocks][L4_ATTENTION_BLOCK], values'
+     * [L4_ATTENTION_BLOCK / 2][blocks][2]. `out` has room for 60 bytes more. */
+    void (*i8_open_keys)(const uint8_t *plane, size_t d, uint8_t *out);
+    void (*i8_open_values)(const uint8_t *plane, size_t d, size_t pairs, uint8_t *out);
 
     /* p[j] * units[j] >= 0 and finite, for j < n <= L4_ATTENTION_BLOCK -> L4_ATTENTION_BLOCK integers, the rest 0; returns their unit. */
     float (*i16_weights)(const float *p, const float *units, size_t n, int16_t *out);

@@ -70,6 +70,13 @@ typedef p16 p16_sums;
 #define p16_no_sums() p16_set(0)
 #define p16_store_sums p16_store
 
+/* 32 signed bytes as pairs of 16-bit numbers, and the low halves of such numbers' products. */
+static inline p16 p16_load_words(const uint8_t *p) { EACH((uint32_t)(uint16_t)(int8_t)p[2 * i] | (uint32_t)(uint16_t)(int8_t)p[2 * i + 1] << 16); }
+static inline p16 p16_mul_words(p16 a, p16 b)
+{
+    EACH((uint32_t)(uint16_t)((uint32_t)(uint16_t)a.lane[i] * (uint16_t)b.lane[i]) | (a.lane[i] >> 16) * (b.lane[i] >> 16) << 16);
+}
+
 /* acc[r] += the products of two pairs of signed 16-bit numbers */
 static inline p16_sums p16_dot_pairs(p16_sums acc, p16 a, p16 b) { EACH(acc.lane[i] + dot_pair(a.lane[i], b.lane[i])); }
 

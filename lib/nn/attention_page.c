@@ -10,12 +10,18 @@
 
 static size_t element(int kv_slot)
 {
-    return kv_slot == L4_KV_F32_SLOT ? 4 : 2;
+    return kv_slot == L4_KV_F32_SLOT ? 4 : kv_slot == L4_KV_Q8_0_SLOT ? 1 : 2;
+}
+
+static size_t factors(size_t d)
+{
+    return (d + L4_I8_BLOCK - 1) / L4_I8_BLOCK;
 }
 
 size_t l4_attention_plane(size_t d, int kv_slot)
 {
-    return d * BLOCK * element(kv_slot) + (kv_slot == L4_KV_I16_SLOT ? UNITS : 0);
+    const size_t numbers = d * BLOCK * element(kv_slot);
+    return kv_slot == L4_KV_I16_SLOT ? numbers + UNITS : kv_slot == L4_KV_Q8_0_SLOT ? numbers + factors(d) * BLOCK + UNITS : numbers;
 }
 
 size_t l4_attention_layer_bytes(size_t kv_heads, size_t d, int kv_slot)
@@ -39,33 +45,54 @@ static void store_floats(const l4_kernels *k, uint8_t *layer, size_t kv_heads, s
         k->kv_store[kv_slot](value + h * d, layer + at * d * size, d);
 }
 
-static void store_value(uint8_t *plane, size_t d, size_t at, const int16_t *q)
+/* A number to both bytes of its place, or to one. */
+static void put(uint8_t *to, size_t size, int value)
 {
-    uint8_t *to = plane + at / 2 * 4 * d + at % 2 * 2;
-    for (size_t i = 0; i < d; i++, to += 4)
-        to[0] = (uint8_t)((uint16_t)q[i] & 255), to[1] = (uint8_t)((uint16_t)q[i] >> 8);
+    to[0] = (uint8_t)((unsigned)value & 255);
+    if (size == 2)
+        to[1] = (uint8_t)((unsigned)value >> 8 & 255);
 }
 
-static void store_key(uint8_t *plane, size_t d, size_t at, const int16_t *q)
+static void put_key(uint8_t *plane, size_t d, size_t size, size_t at, const int16_t *q)
 {
-    uint8_t *to = plane + 4 * at;
-    for (size_t i = 0; i < d; i += 2, to += 4 * BLOCK) {
-        const uint16_t first = (uint16_t)q[i], second = (uint16_t)q[i + 1];
-        to[0] = (uint8_t)first, to[1] = (uint8_t)(first >> 8), to[2] = (uint8_t)second, to[3] = (uint8_t)(second >> 8);
-    }
+    for (size_t i = 0; i < d; i++)
+        put(plane + (i / 2 * 2 * BLOCK + 2 * at + i % 2) * size, size, q[i]);
 }
 
-static void store_integers(const l4_kernels *k, uint8_t *layer, size_t kv_heads, size_t d, size_t at, const float *key, const float *value)
+static void put_value(uint8_t *plane, size_t d, size_t size, size_t at, const int16_t *q)
 {
-    const size_t plane = l4_attention_plane(d, L4_KV_I16_SLOT), units = plane - UNITS;
+    for (size_t i = 0; i < d; i++)
+        put(plane + (at / 2 * 2 * d + 2 * i + at % 2) * size, size, q[i]);
+}
+
+/* One head's row of numbers as integers, and in 8 bits their factors, to q and f; returns the unit. */
+static float to_integers(const l4_kernels *k, int kv_slot, const float *x, size_t d, int16_t *q, uint8_t *f)
+{
+    int8_t small[L4_MAX_HEAD];
+    if (kv_slot == L4_KV_I16_SLOT)
+        return k->i16_quantize(x, d, q);
+    const float unit = k->i8_quantize(x, d, small, f);
+    for (size_t i = 0; i < d; i++)
+        q[i] = small[i];
+    return unit;
+}
+
+static void store_integers(const l4_kernels *k, uint8_t *layer, size_t kv_heads, size_t d, int kv_slot, size_t at, const float *key, const float *value)
+{
+    const size_t plane = l4_attention_plane(d, kv_slot), size = element(kv_slot), n = kv_slot == L4_KV_Q8_0_SLOT ? factors(d) : 0;
     int16_t q[L4_MAX_HEAD];
+    uint8_t f[L4_MAX_HEAD / L4_I8_BLOCK];
     for (size_t h = 0; h < kv_heads; h++, layer += plane) {
-        uint8_t *values = layer + kv_heads * plane;
-        float *key_unit = (float *)(void *)(layer + units) + at, *value_unit = (float *)(void *)(values + units) + at;
-        *key_unit = k->i16_quantize(key + h * d, d, q);
-        store_key(layer, d, at, q);
-        *value_unit = k->i16_quantize(value + h * d, d, q);
-        store_value(values, d, at, q);
+        uint8_t *values = layer + kv_heads * plane, *key_factors = layer + d * BLOCK, *value_factors = values + d * BLOCK;
+        float *key_unit = (float *)(void *)(layer + plane - UNITS) + at, *value_unit = (float *)(void *)(values + plane - UNITS) + at;
+        *key_unit = to_integers(k, kv_slot, key + h * d, d, q, f);
+        put_key(layer, d, size, at, q);
+        for (size_t i = 0; i < n; i++)
+            key_factors[i * BLOCK + at] = f[i];
+        *value_unit = to_integers(k, kv_slot, value + h * d, d, q, f);
+        put_value(values, d, size, at, q);
+        for (size_t i = 0; i < n; i++)
+            value_factors[(at / 2 * n + i) * 2 + at % 2] = f[i];
         if (!(*value_unit < INFINITY)) /* whoever sees it has no result; those who do not are not to be touched */
             *key_unit = NAN, *value_unit = 0;
     }
@@ -73,8 +100,8 @@ static void store_integers(const l4_kernels *k, uint8_t *layer, size_t kv_heads,
 
 void l4_attention_store(const l4_kernels *k, uint8_t *layer, size_t kv_heads, size_t d, int kv_slot, size_t at, const float *key, const float *value)
 {
-    if (kv_slot == L4_KV_I16_SLOT)
-        store_integers(k, layer, kv_heads, d, at, key, value);
+    if (kv_slot == L4_KV_I16_SLOT || kv_slot == L4_KV_Q8_0_SLOT)
+        store_integers(k, layer, kv_heads, d, kv_slot, at, key, value);
     else
         store_floats(k, layer, kv_heads, d, kv_slot, at, key, value);
 }

@@ -18,7 +18,7 @@ static llama4_status page_new(l4_kv *kv, int kind, uint8_t **out, llama4_error *
     llama4_status status = l4_alloc(kv->allocator, 1, HEADER + kv->page_bytes[kind], "keys and values", &memory, error);
     if (status)
         return status;
-    if (kv->slot == L4_KV_I16_SLOT) /* weights of 0 meet what has no position yet */
+    if (kv->slot >= L4_KV_I16_SLOT) /* weights of 0 meet what has no position yet */
         memset(memory, 0, HEADER + kv->page_bytes[kind]);
     *out = memory + HEADER;
     *owners(*out) = 1;
@@ -70,7 +70,16 @@ static llama4_status table_reserve(l4_kv *kv, int kind, l4_kv_table *t, size_t f
 
 int l4_kv_slot(int32_t kv_type)
 {
-    return kv_type == LLAMA4_KV_F32 ? L4_KV_F32_SLOT : kv_type == LLAMA4_KV_F16 ? L4_KV_F16_SLOT : L4_KV_I16_SLOT;
+    switch (kv_type) {
+    case LLAMA4_KV_F16:
+        return L4_KV_F16_SLOT;
+    case LLAMA4_KV_F32:
+        return L4_KV_F32_SLOT;
+    case LLAMA4_KV_Q8_0:
+        return L4_KV_Q8_0_SLOT;
+    default:
+        return L4_KV_I16_SLOT;
+    }
 }
 
 llama4_status l4_kv_init(l4_kv *kv, const l4_allocator *a, const l4_config *c, size_t n_sequences, int slot, llama4_error *error)

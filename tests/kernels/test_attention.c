@@ -160,6 +160,54 @@ static int quantize_fits(const l4_kernels *a, const l4_kernels *b, int round)
     return fine;
 }
 
+/* The same in 8 bits: half a unit of its block's away; then back to 16 bits, in the places of keys and of values. */
+static int small_fit(const l4_kernels *a, const l4_kernels *b, int round)
+{
+    enum { MOST_FACTORS = (MOST + L4_I8_BLOCK - 1) / L4_I8_BLOCK };
+    const size_t n = 2 + 2 * (next() % (MOST / 2)), blocks = (n + L4_I8_BLOCK - 1) / L4_I8_BLOCK;
+    static uint8_t small[BLOCK * (MOST + MOST_FACTORS) + GUARD], wide_a[2 * BLOCK * MOST + 60], wide_b[2 * BLOCK * MOST + 60];
+    float x[MOST];
+    int8_t one[MOST + 1], two[MOST + 1];
+    uint8_t f_one[MOST_FACTORS + 1], f_two[MOST_FACTORS + 1];
+    int fine = 1, finite = 1;
+    for (size_t i = 0; i < n; i++)
+        x[i] = number() * (round % 4 == 1 && i / L4_I8_BLOCK % 2 ? 1e-3f : round % 4 == 2 ? 1e30f : 1.0f);
+    if (round % 8 == 7)
+        x[next() % n] = next() % 2 ? NAN : INFINITY;
+    for (size_t i = 0; i < n; i++)
+        finite &= x[i] - x[i] == 0;
+    one[n] = two[n] = 77, f_one[blocks] = f_two[blocks] = 77;
+    const float unit_a = a->i8_quantize(x, n, one, f_one), unit_b = b->i8_quantize(x, n, two, f_two);
+    fine &= same(&unit_a, &unit_b, 1) && memcmp(one, two, n + 1) == 0 && memcmp(f_one, f_two, blocks + 1) == 0 && one[n] == 77 && f_one[blocks] == 77;
+    fine &= (unit_a < INFINITY) == finite;
+    for (size_t i = 0; i < n && finite; i++) {
+        const double step = (double)unit_a * f_one[i / L4_I8_BLOCK];
+        double most = 0;
+        for (size_t j = i / L4_I8_BLOCK * L4_I8_BLOCK; j < n && j / L4_I8_BLOCK == i / L4_I8_BLOCK; j++)
+            most = fmax(most, fabs((double)x[j]));
+        fine &= abs(one[i]) <= 127 && fabs(one[i] * step - (double)x[i]) <= 0.502 * step + 1e-34;
+        fine &= f_one[i / L4_I8_BLOCK] <= L4_I8_FACTOR && step <= most / 127 * 1.0001 + (double)unit_a;
+    }
+    for (size_t i = 0; i < BLOCK * (n + blocks); i++)
+        small[i] = (uint8_t)(i < BLOCK * n ? next() : next() % (L4_I8_FACTOR + 1));
+    a->i8_open_keys(small, n, wide_a), b->i8_open_keys(small, n, wide_b);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < BLOCK; j++) {
+            const size_t at = i / 2 * 2 * BLOCK + 2 * j + i % 2;
+            const int16_t exact = (int16_t)((int8_t)small[at] * small[BLOCK * n + i / L4_I8_BLOCK * BLOCK + j]);
+            fine &= (int16_t)(wide_a[2 * at] | wide_a[2 * at + 1] << 8) == exact && (int16_t)(wide_b[2 * at] | wide_b[2 * at + 1] << 8) == exact;
+        }
+    const size_t pairs = 1 + next() % (BLOCK / 2);
+    a->i8_open_values(small, n, pairs, wide_a), b->i8_open_values(small, n, pairs, wide_b);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < 2 * pairs; j++) {
+            const size_t at = j / 2 * 2 * n + 2 * i + j % 2;
+            const int16_t exact = (int16_t)((int8_t)small[at] * small[BLOCK * n + (j / 2 * blocks + i / L4_I8_BLOCK) * 2 + j % 2]);
+            fine &= (int16_t)(wide_a[2 * at] | wide_a[2 * at + 1] << 8) == exact && (int16_t)(wide_b[2 * at] | wide_b[2 * at + 1] << 8) == exact;
+        }
+    return fine;
+}
+
 static int weights_fit(const l4_kernels *a, const l4_kernels *b, int round)
 {
     const size_t n = next() % (BLOCK + 1);
@@ -179,7 +227,7 @@ static int weights_fit(const l4_kernels *a, const l4_kernels *b, int round)
 
 static void check_integers(const l4_kernels *a, const l4_kernels *b, const char *level)
 {
-    int scores = 1, sums = 1, quantize = 1, make = 1;
+    int scores = 1, sums = 1, quantize = 1, small = 1, make = 1;
     for (int round = 0; round < 400; round++) {
         for (size_t i = 0; i < BLOCK; i++)
             units[i] = (float)(1 + next() % 1000) * 1e-6f;
@@ -188,11 +236,13 @@ static void check_integers(const l4_kernels *a, const l4_kernels *b, const char 
         scores &= scores_fit(a, b, round);
         sums &= sums_fit(a, b, round);
         quantize &= quantize_fits(a, b, round);
+        small &= small_fit(a, b, round);
         make &= weights_fit(a, b, round);
     }
     report(level, "scores from integers", scores);
     report(level, "sums from integers", sums);
     report(level, "integers from numbers", quantize);
+    report(level, "integers of 8 bits from numbers, and in 16 bits", small);
     report(level, "integers from weights", make);
 }
 
@@ -259,7 +309,7 @@ static void check_pages(const l4_kernels *k, const char *level)
         int slot;
         const char *name;
         double limit;
-    } kinds[] = {{L4_KV_F32_SLOT, "float32", 2e-6}, {L4_KV_F16_SLOT, "float16", 2e-3}, {L4_KV_I16_SLOT, "integers", 1e-3}};
+    } kinds[] = {{L4_KV_F32_SLOT, "float32", 2e-6}, {L4_KV_F16_SLOT, "float16", 2e-3}, {L4_KV_I16_SLOT, "integers", 1e-3}, {L4_KV_Q8_0_SLOT, "integers of 8 bits", 3e-2}};
     static const size_t steps[] = {1, 3, TOKENS};
     llama4_error error = LLAMA4_ERROR_INIT;
     l4_exec e = {.kernels = k, .scratch_size = l4_attention_scratch(HEADS, KV_HEADS, D)};

@@ -43,19 +43,19 @@ static void check_hash(uint64_t got, uint64_t want, const char *what)
 static const struct {
     const char *name, *path;
     int32_t tokens;
-    uint64_t f16, f32, i16; /* by the type of keys and values */
+    uint64_t f16, f32, i16, q8_0; /* by the type of keys and values */
 } models[] = {
-    {"scout", SCOUT, 80, 0x72cefe6ad97d5369u, 0x1b9b9881ebfb1559u, 0x16f04d86fa289586u},
-    {"maverick", MAVERICK, 80, 0x8a938e7ecd2f8880u, 0x1f88aeeffba03bc3u, 0x1e76e6398c9badfcu},
-    {"dense", DENSE, 80, 0x7dfdd78f66288535u, 0x06fa7bb27b71c233u, 0x0d177f45e9ef4eb6u},
-    {"scout_long", LONG, 80, 0xb601736918eb712au, 0xb3085e79ae7fe4ffu, 0xc8ed40f218bcfc13u},
-    {"llama4-tiny", TINY, TOKENS, 0xd47a4ded1ad09f0bu, 0x794a3e9ba313a961u, 0x743cf6f5ea718b6du},
+    {"scout", SCOUT, 80, 0x72cefe6ad97d5369u, 0x1b9b9881ebfb1559u, 0x16f04d86fa289586u, 0xd02bd4114f3c2a69u},
+    {"maverick", MAVERICK, 80, 0x8a938e7ecd2f8880u, 0x1f88aeeffba03bc3u, 0x1e76e6398c9badfcu, 0xadca34c43abc91f9u},
+    {"dense", DENSE, 80, 0x7dfdd78f66288535u, 0x06fa7bb27b71c233u, 0x0d177f45e9ef4eb6u, 0x9ce0674f06d2b9e7u},
+    {"scout_long", LONG, 80, 0xb601736918eb712au, 0xb3085e79ae7fe4ffu, 0xc8ed40f218bcfc13u, 0x7fe602c920aafdb5u},
+    {"llama4-tiny", TINY, TOKENS, 0xd47a4ded1ad09f0bu, 0x794a3e9ba313a961u, 0x743cf6f5ea718b6du, 0xf86cad8cb730fa48u},
 };
 
 static void check_logits(llama4_model *model, size_t m, int32_t threads, int32_t kv_type)
 {
-    static const char *const names[] = {"", "F16", "F32", "I16"};
-    const uint64_t hashes[] = {0, models[m].f16, models[m].f32, models[m].i16};
+    static const char *const names[] = {"", "F16", "F32", "I16", "Q8_0"};
+    const uint64_t hashes[] = {0, models[m].f16, models[m].f32, models[m].i16, models[m].q8_0};
     llama4_error error = LLAMA4_ERROR_INIT;
     size_t vocabulary = (size_t)model_info(model).vocab_size, n = (size_t)models[m].tokens, first = n - 8;
     int32_t ids[TOKENS];
@@ -86,6 +86,7 @@ static void logits_of(int32_t level)
             check_logits(model, m, 1, LLAMA4_KV_F16);
             check_logits(model, m, 2, LLAMA4_KV_F32);
             check_logits(model, m, 2, LLAMA4_KV_I16);
+            check_logits(model, m, 1, LLAMA4_KV_Q8_0);
         }
         llama4_model_release(model);
         if (c && !here)

@@ -60,7 +60,7 @@ def plan_adds_up():
 @test
 def plan_table():
     lines = Run("plan", "--shape", "scout", "--memory", "16G", "--context", "1M").quiet().out
-    for word in ("Scout", "107.77 billion", "56.5 GiB, mostly Q4_0", "to be used               16.0 GiB", "49.1 GiB  1048576 positions, f16", "fits      no"):
+    for word in ("Scout", "107.77 billion", "56.5 GiB, mostly Q4_0", "to be used               16.0 GiB", "49.9 GiB  1048576 positions, i16", "fits      no"):
         check(word in lines, f"{word!r} is not in\n{lines}")
     lines = Run("plan", "--shape", "scout", "--memory", "16G").quiet().out
     for word in ("of 768", "67.5 MiB each", "fits      yes; experts", "unknown; --measure"):

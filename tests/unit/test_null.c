@@ -256,7 +256,7 @@ TEST(contexts)
         BAD(batch_size, 8193);
         BAD(sequences, -1);
         BAD(kv_type, -1);
-        BAD(kv_type, 4);
+        BAD(kv_type, 5);
         p = (llama4_context_params){.struct_size = sizeof p, .flags = 1};
         REFUSES_WITH(LLAMA4_ERR_UNSUPPORTED, llama4_context_create(model, &p, &c, e));
         REFUSES(llama4_context_decode(NULL, &item, 1, sizeof item, e));

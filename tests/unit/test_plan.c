@@ -74,7 +74,7 @@ TEST(keys_and_values_of_a_model_that_runs)
     static const int64_t lengths[] = {1, 5, 16, 17, 63, 64, 65, 129, 300};
     llama4_model *m = open_model(SCOUT, NULL);
     REQUIRE(m != NULL);
-    for (int32_t kv = LLAMA4_KV_DEFAULT; kv <= LLAMA4_KV_I16; kv++)
+    for (int32_t kv = LLAMA4_KV_DEFAULT; kv <= LLAMA4_KV_Q8_0; kv++)
         for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
             int32_t ids[300];
             llama4_context *c = open_context(m, 1, kv);

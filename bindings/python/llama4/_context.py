@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 #: llama4_batch_item as a numpy type, for Context.decode_batch
 BATCH_ITEM: Any = np.dtype(ffi.llama4_batch_item)
-KV_TYPES = {None: ffi.LLAMA4_KV_DEFAULT, "i16": ffi.LLAMA4_KV_I16, "f16": ffi.LLAMA4_KV_F16, "f32": ffi.LLAMA4_KV_F32}
+KV_TYPES = {None: ffi.LLAMA4_KV_DEFAULT, "i16": ffi.LLAMA4_KV_I16, "q8_0": ffi.LLAMA4_KV_Q8_0, "f16": ffi.LLAMA4_KV_F16, "f32": ffi.LLAMA4_KV_F32}
 BRIEF = 0.02  # seconds: calls that should be done sooner are made without a helper thread
 _ITEM_SIZE = ctypes.sizeof(ffi.llama4_batch_item)
 _LIMIT = 1 << 31
@@ -60,13 +60,13 @@ class Context(Owner):
         threads: 0: one per processor
         batch_size: tokens computed together; 0: 2048, or 4096 when experts are streamed. With a budget of memory, fewer may be taken
         sequences: independent sequences, numbered from 0; 0: 64
-        kv_type: how keys and values are kept: "i16", "f16" or "f32"; None is "i16"
+        kv_type: how keys and values are kept: "i16", "q8_0", "f16" or "f32"; None is "i16"
         progress: called in the thread that decodes with a fraction from 0 to 1, in every layer of a decode of more than one token, and of
             pictures; returning something true cancels it
         """
         owner = model._running()
         if kv_type not in KV_TYPES:
-            raise _errors.argument(f"kv_type is {kv_type!r}, not 'i16', 'f16' or 'f32'")
+            raise _errors.argument(f"kv_type is {kv_type!r}, not 'i16', 'q8_0', 'f16' or 'f32'")
         self._reporter = Reporter(progress)
         callback = ffi.llama4_progress_fn(self._reporter) if progress else ffi.llama4_progress_fn()
         params = ffi.llama4_context_params(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # SHA-256 of the files that this module was made from
 HEADER_SHA256 = {
-    "llama4.h": "ea10ebc24e5f3a5cbda4455584303dc0346353207f37ddbd8735f7b2a028add1",
+    "llama4.h": "f9d075655e57215140ff47900946934f505e5659bb13b18dce03642e27e4a85c",
     "version.h": "20632a2b0e3cc2640ec61045f9e9cf08ba740a0356f718ea1a852c7c98cb0b37",
 }
 
@@ -116,6 +116,7 @@ LLAMA4_KV_DEFAULT = 0  # I16
 LLAMA4_KV_F16 = 1
 LLAMA4_KV_F32 = 2  # twice the memory; differs from F16 around the fourth digit of a logit
 LLAMA4_KV_I16 = 3  # 14-bit integers, a scale for each head's key and value: nearer to F32 than F16 is, and faster
+LLAMA4_KV_Q8_0 = 4  # 8-bit integers, a scale for each 32: little more than half the memory of I16
 
 # LLAMA4_GENERATE_: of llama4_generate_params.
 LLAMA4_GENERATE_IGNORE_STOP = 1  # go on past stop tokens
@@ -802,8 +803,7 @@ class llama4_context_params(Structure):
 
     struct_size: sizeof(llama4_context_params)
     flags: 0
-    context_length: positions per sequence, at most 16777216; 0: as the model was made for. Costs nothing
-        until used: memory grows with the longest sequence
+    context_length: of a sequence, at most 16777216; 0: as the model was made for. Memory grows only with use
     threads: 0: one per processor that this process may use, affinity and quotas of control groups considered,
         at most 64. More than there are processors start no thread
     batch_size: tokens computed together, 1 .. 8192; 0: 2048, or 4096 when experts are streamed. More is

@@ -73,7 +73,7 @@ def plan(path: Union[str, os.PathLike[str], None] = None, *, shape: Optional[str
     memory_rate, compute_rate, disk_rate: of an earlier plan
     """
     if kv_type not in KV_TYPES:
-        raise _errors.argument(f"kv_type is {kv_type!r}, not 'i16', 'f16' or 'f32'")
+        raise _errors.argument(f"kv_type is {kv_type!r}, not 'i16', 'q8_0', 'f16' or 'f32'")
     params = ffi.llama4_plan_params(
         struct_size=ctypes.sizeof(ffi.llama4_plan_params), flags=ffi.LLAMA4_PLAN_MEASURE if measure else 0,
         shape=None if shape is None else encode(shape, "shape"), type=None if type is None else encode(type, "type"),

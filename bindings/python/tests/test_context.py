@@ -235,7 +235,7 @@ def test_cancelled_generation_goes_on(tiny, context):
 
 def test_progress(tiny):
     fractions = []
-    with tiny.context(progress=fractions.append) as context:
+    with tiny.context(progress=fractions.append, batch_size=512) as context:
         context.decode([1])
         assert fractions == []
         context.decode([1] * 1000)

@@ -140,6 +140,15 @@ static inline void v16_to_i8(int8_t *q, v16 x)
     vst1q_s8(q, vcombine_s8(vmovn_s16(low), vmovn_s16(high)));
 }
 
+static inline p16 p16_load_words(const uint8_t *p)
+{
+    int8x16_t x = vreinterpretq_s8_u8(vld1q_u8(p)), y = vreinterpretq_s8_u8(vld1q_u8(p + 16));
+    return quad(vreinterpretq_u32_s16(vmovl_s8(vget_low_s8(x))), vreinterpretq_u32_s16(vmovl_high_s8(x)), vreinterpretq_u32_s16(vmovl_s8(vget_low_s8(y))),
+                vreinterpretq_u32_s16(vmovl_high_s8(y)));
+}
+static inline uint32x4_t mul_words(uint32x4_t x, uint32x4_t y) { return vreinterpretq_u32_u16(vmulq_u16(vreinterpretq_u16_u32(x), vreinterpretq_u16_u32(y))); }
+static inline p16 p16_mul_words(p16 x, p16 y) { return QUAD_2(mul_words, x, y); }
+
 static inline void v16_to_i16(int16_t *q, v16 x)
 {
     vst1q_s16(q, vcombine_s16(vmovn_s32(vcvtq_s32_f32(x.a)), vmovn_s32(vcvtq_s32_f32(x.b))));

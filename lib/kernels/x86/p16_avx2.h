@@ -93,6 +93,9 @@ static inline void v16_to_i8(int8_t *q, v16 x)
     _mm_storeu_si128((__m128i *)(void *)q, _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
 }
 
+static inline p16 p16_load_words(const uint8_t *p) { return pair(_mm256_cvtepi8_epi16(bytes16(p)), _mm256_cvtepi8_epi16(bytes16(p + 16))); }
+static inline p16 p16_mul_words(p16 x, p16 y) { return pair(_mm256_mullo_epi16(x.a, y.a), _mm256_mullo_epi16(x.b, y.b)); }
+
 static inline void v16_to_i16(int16_t *q, v16 x)
 {
     __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(x.a), _mm256_cvtps_epi32(x.b));

@@ -59,6 +59,9 @@ static inline void v16_to_i8(int8_t *q, v16 a)
     _mm_storeu_si128((__m128i *)(void *)q, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a)));
 }
 
+static inline p16 p16_load_words(const uint8_t *p) { return _mm512_cvtepi8_epi16(bytes32(p)); }
+static inline p16 p16_mul_words(p16 a, p16 b) { return _mm512_mullo_epi16(a, b); }
+
 static inline void v16_to_i16(int16_t *q, v16 a)
 {
     _mm256_storeu_si256((__m256i *)(void *)q, _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(a)));
