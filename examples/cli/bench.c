@@ -13,7 +13,7 @@
 
 typedef struct arguments {
     settings set;
-    const char *prompts, *depths, *cpu, *kv, *file;
+    const char *prompts, *depths, *cpu, *file;
     int64_t tokens, repeat, buffer, batch;
     int json, routing;
 } arguments;
@@ -508,7 +508,7 @@ static int run(int argc, char **argv)
         return status;
     status = parse_cpu(&bench_command, a.cpu, &a.set.cpu_level);
     if (status == 0)
-        status = parse_kv(&bench_command, a.kv, &a.set.kv_type);
+        status = parse_kv(&bench_command, a.set.kv, &a.set.kv_type);
     a.set.batch_size = (int32_t)a.batch;
     if (status == 0)
         status = plan(&b, path);

@@ -196,7 +196,9 @@ static int run(int argc, char **argv)
     int status = options_parse(&chat_command, options, sizeof options / sizeof *options, argc, argv, &model, &n);
     if (status != OPTIONS_GO_ON)
         return status;
-    status = session_open(&s, model, &set);
+    status = parse_kv(&chat_command, set.kv, &set.kv_type);
+    if (status == 0)
+        status = session_open(&s, model, &set);
     if (status == 0 && !has_chat_format(s.vocab))
         status = fail_text("%s: %s", model,
                            s.vocab ? "the vocabulary has no chat format: only 'llama4 run --raw' works"

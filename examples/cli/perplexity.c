@@ -13,7 +13,7 @@
 
 typedef struct arguments {
     settings set;
-    const char *file, *save, *base, *cpu, *kv;
+    const char *file, *save, *base, *cpu;
     int64_t window, stride, windows, batch; /* 0: not given */
     int special, json;
 } arguments;
@@ -458,7 +458,7 @@ static int run(int argc, char **argv)
     if (status == 0)
         status = parse_cpu(&perplexity_command, a.cpu, &a.set.cpu_level);
     if (status == 0)
-        status = parse_kv(&perplexity_command, a.kv, &a.set.kv_type);
+        status = parse_kv(&perplexity_command, a.set.kv, &a.set.kv_type);
     a.set.batch_size = (int32_t)a.batch;
     if (status == 0)
         status = measure(&w, path);

@@ -191,6 +191,8 @@ static int run(int argc, char **argv)
     if (status != OPTIONS_GO_ON)
         return status;
     status = check(&a);
+    if (status == 0)
+        status = parse_kv(&run_command, a.set.kv, &a.set.kv_type);
     if (status == 0 && a.ids)
         status = read_ids(a.ids, &prompt);
     if (status == 0 && a.file && !read_file(a.file, &file))

@@ -11,7 +11,7 @@ typedef struct settings {
     double temperature, top_p, min_p;
     int64_t top_k, threads, context_length, max_tokens; /* max_tokens -1: not given */
     uint64_t seed;
-    const char *vocabulary, *vision, *system, *experts;
+    const char *vocabulary, *vision, *system, *experts, *kv;
     int64_t memory;
     int stats, stream;
     int32_t cpu_level, kv_type, batch_size, sequences; /* as in llama4.h; sequences 0: one */
@@ -31,6 +31,7 @@ const char *cpu_name(int32_t level); /* as --cpu takes it */
 #define SETTINGS_DEFAULT {.temperature = 0.6, .top_p = 0.9, .max_tokens = -1}
 
 #define MEMORY_OPTIONS(s)                                                                                  \
+    {"kv", 0, OPTION_TEXT, &(s)->kv, "TYPE", "keep keys and values as i16 (default), q8_0, f16 or f32", 0, 0},  \
     {"memory", 0, OPTION_SIZE, &(s)->memory, "SIZE",                                                       \
      "stay within so much memory, such as 8G; experts that do not\nfit are read when needed (default: the machine's)", 0, 0}, \
     {"stream", 0, OPTION_FLAG, &(s)->stream, NULL, "read experts when needed even if all would fit", 0, 0}, \
@@ -65,13 +66,12 @@ const char *cpu_name(int32_t level); /* as --cpu takes it */
     {"stats", 0, OPTION_FLAG, &(s)->stats, NULL,                                                           \
      "speed and memory, on standard error", 0, 0}
 
-/* Lines of the tables of bench and perplexity, for what has .set, .batch, .cpu and .kv. */
+/* Lines of the tables of bench and perplexity, for what has .set, .batch and .cpu. */
 #define ENGINE_OPTIONS(a)                                                                                  \
     {"threads", 't', OPTION_INT, &(a)->set.threads, "N", "default: one per processor", 0, 64},             \
     {"batch", 'b', OPTION_INT, &(a)->batch, "N", "tokens computed together (default 2048, or 4096\nwhen experts are streamed)", 1, 8192},       \
     {"cpu", 0, OPTION_TEXT, &(a)->cpu, "LEVEL",                                                            \
      "no instructions beyond these: generic, avx2, avx2-vnni,\navx512, avx512-vnni, neon, neon-dotprod", 0, 0}, \
-    {"kv", 0, OPTION_TEXT, &(a)->kv, "TYPE", "keys and values as i16 (default), q8_0, f16 or f32", 0, 0},             \
     MEMORY_OPTIONS(&(a)->set)
 /* clang-format on */
 

@@ -105,6 +105,8 @@ def bad_options():
         Run(command, "a", "-Z").mistake("-Z")
         Run(command, "a", "b", "c").mistake("too many")
     Run("run", MODEL, "-p").mistake("-p needs a value")
+    for command in ("run", "chat"):
+        Run(command, MODEL, "--kv", "q4_0").mistake("--kv 'q4_0' is not one of i16, q8_0, f16, f32")
     Run("run", MODEL, "--prompt").mistake("--prompt needs a value")
     Run("run", MODEL, "--json=1", "-p", "x").mistake("--json takes no value")
     Run("info", MODEL, "--tensors=yes").mistake("--tensors takes no value")
@@ -194,7 +196,8 @@ def run_answers():
 
 @test
 def run_options_do_not_change_the_answer():
-    for more in (["--threads", "1"], ["-t2"], ["--threads=5"], ["--context", "512"], ["-n", "100"], ["--seed", "18446744073709551615"]):
+    for more in (["--threads", "1"], ["-t2"], ["--threads=5"], ["--context", "512"], ["-n", "100"], ["--seed", "18446744073709551615"],
+                 ["--kv", "q8_0"], ["--kv", "f32"]):
         equal(Run("run", MODEL, "-p", QUESTION, "--temp", "0", *more).quiet().out, ANSWER + "\n", str(more))
 
 
