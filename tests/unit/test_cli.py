@@ -105,8 +105,8 @@ def bad_options():
         Run(command, "a", "-Z").mistake("-Z")
         Run(command, "a", "b", "c").mistake("too many")
     Run("run", MODEL, "-p").mistake("-p needs a value")
-    for command in ("run", "chat"):
-        Run(command, MODEL, "--kv", "q4_0").mistake("--kv 'q4_0' is not one of i16, q8_0, f16, f32")
+    for command in (("run", "-p", "x"), ("chat",)):
+        Run(*command, MODEL, "--kv", "q4_0").mistake("--kv 'q4_0' is not one of i16, q8_0, f16, f32")
     Run("run", MODEL, "--prompt").mistake("--prompt needs a value")
     Run("run", MODEL, "--json=1", "-p", "x").mistake("--json takes no value")
     Run("info", MODEL, "--tensors=yes").mistake("--tensors takes no value")
