@@ -340,7 +340,7 @@ impl ContextOptions {
         self
     }
 
-    /// Tokens computed together, 1 to 8192; 0: 512, or 4096 when experts are streamed. More is faster and needs more memory: with a budget, fewer
+    /// Tokens computed together, 1 to 8192; 0: 2048, or 4096 when experts are streamed. More is faster and needs more memory: with a budget, fewer
     /// may be taken.
     pub fn batch_size(mut self, tokens: i32) -> Self {
         self.batch_size = tokens;

@@ -125,7 +125,9 @@ fn infos() {
         ),
         (3, 9, 2, 100, KvType::F32)
     );
-    assert_eq!(made(Context::options().threads(1)).kv_type, KvType::F16);
+    assert_eq!(made(Context::options().threads(1)).kv_type, KvType::I16);
+    let small_cache = made(Context::options().threads(1).kv_type(KvType::Q8_0));
+    assert_eq!(small_cache.kv_type, KvType::Q8_0);
     let generic = Model::options().cpu_level(CpuLevel::Generic).open(tiny_path()).unwrap();
     assert_eq!(small(&generic).info().unwrap().cpu_level, CpuLevel::Generic);
     let level = small(&model).info().unwrap().cpu_level;
