@@ -7,9 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cpu.h"
 #include "base/half.h"
-#include "levels.h"
+#include "kernels_of.h"
 #include "llama4/llama4.h"
 #include "nn/attention.h"
 
@@ -362,9 +361,7 @@ int main(void)
     check_integers(&generic, &generic, "generic");
     check_pages(&generic, "generic");
     for (int i = 1; i < INSTRUCTION_SET_COUNT; i++) {
-        l4_kernels_init(&other, instruction_sets[i].level);
-        if (other.level != instruction_sets[i].level || l4_cpu_level(instruction_sets[i].level) != instruction_sets[i].level) {
-            printf("skipped %s: not on this machine\n", instruction_sets[i].name);
+        if (!kernels_of(i, &other)) {
             skipped++;
             continue;
         }

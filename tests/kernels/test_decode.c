@@ -5,12 +5,11 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "base/cpu.h"
 #include "base/half.h"
 #include "format/types.h"
 #include "kernels/decode.h"
 #include "kernels/kernels.h"
-#include "levels.h"
+#include "kernels_of.h"
 #include "llama4/llama4.h"
 
 enum { MAX_BLOCK = 256, MAX_BYTES = 256, ROW = 3 /* blocks */, GUARD = 16 };
@@ -192,9 +191,7 @@ int main(void)
     report("data/blocks.bin", "", "file", n > 0);
     check_list(records, n);
     for (int l = 0; l < INSTRUCTION_SET_COUNT; l++) {
-        l4_kernels_init(&k, instruction_sets[l].level);
-        if (k.level != instruction_sets[l].level || l4_cpu_level(instruction_sets[l].level) != instruction_sets[l].level) {
-            printf("skipped %s: not on this machine\n", instruction_sets[l].name);
+        if (!kernels_of(l, &k)) {
             skipped++;
             continue;
         }

@@ -6,10 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cpu.h"
 #include "base/half.h"
 #include "kernels/kernels.h"
-#include "levels.h"
+#include "kernels_of.h"
 #include "llama4/llama4.h"
 
 enum { ROWS = L4_DENSE_ROWS, TOKENS = L4_DENSE_TOKENS, COLS = 75, LD = 101, N = 700, GUARD = 32 };
@@ -190,9 +189,7 @@ int main(void)
     check_reference(&generic.dense);
     check_layouts(&generic.dense, &generic.dense, "generic");
     for (int i = 1; i < INSTRUCTION_SET_COUNT; i++) {
-        l4_kernels_init(&other, instruction_sets[i].level);
-        if (other.level != instruction_sets[i].level || l4_cpu_level(instruction_sets[i].level) != instruction_sets[i].level) {
-            printf("skipped %s: not on this machine\n", instruction_sets[i].name);
+        if (!kernels_of(i, &other)) {
             skipped++;
             continue;
         }

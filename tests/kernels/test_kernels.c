@@ -5,11 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cpu.h"
 #include "base/half.h"
 #include "kernels/decode.h"
 #include "kernels/kernels.h"
-#include "levels.h"
+#include "kernels_of.h"
 #include "llama4/llama4.h"
 
 enum { MAX = 1200, GUARD = 64 };
@@ -385,9 +384,7 @@ int main(int argc, char **argv)
     for (int i = 1; i < INSTRUCTION_SET_COUNT; i++) {
         if (!is_named(instruction_sets[i].name, argc, argv))
             continue;
-        l4_kernels_init(&other, instruction_sets[i].level);
-        if (other.level != instruction_sets[i].level || l4_cpu_level(instruction_sets[i].level) != instruction_sets[i].level) {
-            printf("skipped %s: not on this machine\n", instruction_sets[i].name);
+        if (!kernels_of(i, &other)) {
             skipped++;
             continue;
         }
