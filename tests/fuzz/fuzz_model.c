@@ -1,6 +1,7 @@
 /* A whole model from untrusted bytes: opened, asked, decoded a few tokens, forked, generated from. The last four bytes of the input are
  * not part of the file: [0], [1] the call of the allocator that fails (0: none), [2] how many tokens, [3] flags: 1 KV in
- * float32, 2 portable C, 4 tokenise and chat, 8 two threads, 16 every later call of the allocator fails too.
+ * float32, 2 portable C, 4 tokenise and chat, 8 two threads, 16 every later call of the allocator fails too, 32 KV in 8 bits, 64
+ * in float16.
  * Nothing may leak, whatever fails; a decode that fails leaves lengths as they were; what is out of memory says so. */
 #include <stdint.h>
 #include <stdlib.h>
