@@ -130,7 +130,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     REQUIRE(copy);
     memcpy(copy, data, size - 4);
     if (llama4_model_open_memory(copy, size - 4, &p, &model, &error) == LLAMA4_OK) {
-        llama4_context_params cp = {.struct_size = sizeof cp, .threads = flags & 8 ? 2 : 1, .kv_type = flags & 1 ? LLAMA4_KV_F32 : flags & 64 ? LLAMA4_KV_F16 : flags & 32 ? LLAMA4_KV_Q8_0 : 0, .batch_size = 8,
+        const int32_t kv = flags & 1 ? LLAMA4_KV_F32 : flags & 64 ? LLAMA4_KV_F16 : flags & 32 ? LLAMA4_KV_Q8_0 : LLAMA4_KV_DEFAULT;
+        llama4_context_params cp = {.struct_size = sizeof cp, .threads = flags & 8 ? 2 : 1, .kv_type = kv, .batch_size = 8,
                                     .sequences = 3};
         llama4_context *c = NULL;
         ask(model);
