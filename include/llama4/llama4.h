@@ -621,7 +621,7 @@ typedef struct llama4_context_params {
 #define LLAMA4_KV_DEFAULT 0 /* I16 */
 #define LLAMA4_KV_F16 1
 #define LLAMA4_KV_F32 2 /* twice the memory; differs from F16 around the fourth digit of a logit */
-#define LLAMA4_KV_I16 3 /* 14-bit integers, a scale for each head's key and value: nearer to F32 than F16 is, and faster */
+#define LLAMA4_KV_I16 3 /* 14-bit integers, a scale for each head's key and value: nearer to F32 than F16 is; faster at long prompts */
 #define LLAMA4_KV_Q8_0 4 /* 8-bit integers, a scale for each 32: little more than half the memory of I16 */
 
 /** llama4_context_params_init: fills the defaults. @params: (out). */

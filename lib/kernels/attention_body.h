@@ -1,7 +1,7 @@
 /*
- * Attention over one block of keys and values, part of body.h: scores, one step of the online softmax, the weighted sum of values; and what
- * turns numbers into integers for attention_i16_body.h. Each
- * score and each element of the sum is one chain of fused multiply-adds, so tiles may have any shape.
+ * Attention over one block of keys and values, part of body.h: scores, one step of the online softmax, the weighted sum of values. Each
+ * score and each element of the sum is one chain of fused multiply-adds, so tiles may have any shape. At the end, what turns numbers into the
+ * integers of attention_i16_body.h.
  */
 
 /* A step of one pass over all rows asks for as much of what is needed soon as it reads of float16; of several passes each does its part. */

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # SHA-256 of the files that this module was made from
 HEADER_SHA256 = {
-    "llama4.h": "f9d075655e57215140ff47900946934f505e5659bb13b18dce03642e27e4a85c",
+    "llama4.h": "52f88799b6feaf9ad83751ccf11c9cbc3395f93a91f4bcf7ff56b6cdba390992",
     "version.h": "20632a2b0e3cc2640ec61045f9e9cf08ba740a0356f718ea1a852c7c98cb0b37",
 }
 
@@ -115,7 +115,7 @@ LLAMA4_FITS_WHOLE = 2  # all weights stay in memory
 LLAMA4_KV_DEFAULT = 0  # I16
 LLAMA4_KV_F16 = 1
 LLAMA4_KV_F32 = 2  # twice the memory; differs from F16 around the fourth digit of a logit
-LLAMA4_KV_I16 = 3  # 14-bit integers, a scale for each head's key and value: nearer to F32 than F16 is, and faster
+LLAMA4_KV_I16 = 3  # 14-bit integers, a scale for each head's key and value: nearer to F32 than F16 is; faster at long prompts
 LLAMA4_KV_Q8_0 = 4  # 8-bit integers, a scale for each 32: little more than half the memory of I16
 
 # LLAMA4_GENERATE_: of llama4_generate_params.

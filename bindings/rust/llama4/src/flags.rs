@@ -146,7 +146,7 @@ values! {
         F16 = LLAMA4_KV_F16,
         /// 32-bit floats: twice the memory; differs from `F16` around the fourth digit of a logit.
         F32 = LLAMA4_KV_F32,
-        /// 14-bit integers, a scale for each head's key and value, the default: nearer to `F32` than `F16` is, and faster.
+        /// 14-bit integers, a scale for each head's key and value, the default: nearer to `F32` than `F16` is; long prompts are faster.
         I16 = LLAMA4_KV_I16,
         /// 8-bit integers, a scale for each 32: little more than half the memory of `I16`.
         Q8_0 = LLAMA4_KV_Q8_0,
