@@ -18,8 +18,6 @@ static llama4_status page_new(l4_kv *kv, int kind, uint8_t **out, llama4_error *
     llama4_status status = l4_alloc(kv->allocator, 1, HEADER + kv->page_bytes[kind], "keys and values", &memory, error);
     if (status)
         return status;
-    if (kv->slot >= L4_KV_I16_SLOT) /* weights of 0 meet what has no position yet */
-        memset(memory, 0, HEADER + kv->page_bytes[kind]);
     *out = memory + HEADER;
     *owners(*out) = 1;
     kv->bytes += HEADER + kv->page_bytes[kind];
@@ -61,8 +59,11 @@ static llama4_status table_reserve(l4_kv *kv, int kind, l4_kv_table *t, size_t f
         if (i < t->count) {
             memcpy(fresh, t->pages[i], kv->page_bytes[kind]);
             page_release(kv, kind, t->pages[i]);
-        } else
+        } else {
+            if (l4_kv_integers(kv->slot)) /* weights of 0 meet what has no position yet */
+                memset(fresh, 0, kv->page_bytes[kind]);
             t->count = i + 1;
+        }
         t->pages[i] = fresh;
     }
     return status;
