@@ -147,11 +147,6 @@ static llama4_status read_headers(plan *p, const char *path, llama4_error *error
 
 /* ---- Memory ---- */
 
-static int kv_slot(const plan *p)
-{
-    return l4_kv_slot(p->params->kv_type);
-}
-
 static size_t batch_size(const plan *p)
 {
     return p->params->batch_size ? (size_t)p->params->batch_size : 512;
@@ -175,7 +170,7 @@ static llama4_status fill_memory(plan *p, int threads, llama4_error *error)
     llama4_plan_result *r = p->out;
     const l4_plan_weights *w = &p->weights;
     uint64_t global, local;
-    l4_kv_measure(&p->config, kv_slot(p), (uint64_t)r->context_length, &global, &local);
+    l4_kv_measure(&p->config, l4_kv_slot(p->params->kv_type), (uint64_t)r->context_length, &global, &local);
     const uint64_t slot = w->largest_routed, kv = global + local;
     uint64_t other = w->vocab * TOKEN_BYTES + w->n_routed * VIEW_BYTES + p->config.layers * (uint64_t)LAYER_BYTES + FIXED_BYTES;
     other += r->context_length > p->config.chunk ? local : 0; /* a chunk is kept until the batch that leaves it is done */
@@ -211,7 +206,7 @@ static llama4_status fill_memory(plan *p, int threads, llama4_error *error)
 static double kv_read(const plan *p, double length)
 {
     const l4_config *c = &p->config;
-    const double position = (double)l4_attention_layer_bytes(c->kv_heads, c->head_dim, kv_slot(p)) / L4_ATTENTION_BLOCK;
+    const double position = (double)l4_attention_layer_bytes(c->kv_heads, c->head_dim, l4_kv_slot(p->params->kv_type)) / L4_ATTENTION_BLOCK;
     double positions = 0;
     for (uint32_t i = 0; i < c->layers; i++)
         positions += c->layer[i].local && length > c->chunk ? c->chunk : length;

@@ -19,7 +19,13 @@
 #define L4_TYPE_SLOTS 40   /* GGUF type numbers are below this */
 #define L4_ATTENTION_BLOCK 64 /* keys that one step of the online softmax takes together */
 
-enum { L4_KV_F16_SLOT, L4_KV_F32_SLOT, L4_KV_SLOTS, L4_KV_I16_SLOT = L4_KV_SLOTS, L4_KV_Q8_0_SLOT }; /* the last two have kernels of their own */
+/* Types of keys and values: floats, whose kernels are alike, then integers. */
+enum { L4_KV_F16_SLOT, L4_KV_F32_SLOT, L4_KV_FLOAT_SLOTS, L4_KV_I16_SLOT = L4_KV_FLOAT_SLOTS, L4_KV_Q8_0_SLOT };
+
+static inline int l4_kv_integers(int slot)
+{
+    return slot >= L4_KV_FLOAT_SLOTS;
+}
 
 /* Rows of integers that are at most L4_I16_TOP in magnitude: number i of row r is x[r * ld + i] * unit[r]. */
 #define L4_I16_TOP 8191
@@ -68,21 +74,21 @@ typedef struct l4_kernels {
     void (*silu_mul)(float *gate, const float *up, size_t n);                          /* gate = gate / (1 + exp(-gate)) * up */
 
     /* Keys and values: n float32 to the cache's type and back. */
-    void (*kv_store[L4_KV_SLOTS])(const float *in, uint8_t *out, size_t n);
-    void (*kv_load[L4_KV_SLOTS])(const uint8_t *in, float *out, size_t n);
+    void (*kv_store[L4_KV_FLOAT_SLOTS])(const float *in, uint8_t *out, size_t n);
+    void (*kv_load[L4_KV_FLOAT_SLOTS])(const uint8_t *in, float *out, size_t n);
 
     /* Attention, from keys and values as the cache stores them. What lies at `soon`, unless that is NULL, will be needed next, as much as one
      * block's keys or values.
      * s[r * L4_ATTENTION_BLOCK + j] = sum over i of q[r * d + i] keys[i * L4_ATTENTION_BLOCK + j] for r < rows and j < n, in the order of i; what
      * s holds for j >= n is undefined. */
-    void (*scores[L4_KV_SLOTS])(const float *q, size_t rows, const uint8_t *keys, size_t n, size_t d, float *s, const uint8_t *soon);
+    void (*scores[L4_KV_FLOAT_SLOTS])(const float *q, size_t rows, const uint8_t *keys, size_t n, size_t d, float *s, const uint8_t *soon);
 
     /* One step of the online softmax over n <= L4_ATTENTION_BLOCK scores: raises *max (start: -INFINITY), turns scores into exp(score - *max), returns the factor
      * by which earlier sums shrink, and adds the new terms to *sum (after shrinking it). */
     float (*softmax_step)(float *scores, size_t n, float *max, float *sum);
 
     /* acc[r * d ..] = acc[r * d ..] * shrink[r] + sum over j < n of p[r * L4_ATTENTION_BLOCK + j] values[j * d ..] for r < rows, in the order of j */
-    void (*accumulate[L4_KV_SLOTS])(float *acc, size_t rows, const float *shrink, const float *p, const uint8_t *values, size_t n, size_t d,
+    void (*accumulate[L4_KV_FLOAT_SLOTS])(float *acc, size_t rows, const float *shrink, const float *p, const uint8_t *values, size_t n, size_t d,
                                     const uint8_t *soon);
 
     /* The same from integers, which lie in pairs: keys [d / 2][L4_ATTENTION_BLOCK][2], values [L4_ATTENTION_BLOCK / 2][d][2], each key and each

@@ -36,7 +36,7 @@ static rows lay_out(const job *j, const l4_attention_run *run, size_t g, float *
     const l4_attention_args *a = j->args;
     const l4_kernels *k = j->exec->kernels;
     const size_t d = a->d, share = a->heads / a->kv_heads, n = run->tokens * share;
-    const int integers = a->kv_slot >= L4_KV_I16_SLOT;
+    const int integers = l4_kv_integers(a->kv_slot);
     rows r = {.n = n, .share = share, .slot = integers || n <= k->attention_rows ? a->kv_slot : L4_KV_F32_SLOT, .opened = scratch};
     r.q = r.opened + BLOCK * d;
     r.q_int = (int16_t *)(void *)r.q;
@@ -87,7 +87,7 @@ static size_t seen_by(const rows *r, const block *b, size_t i, size_t seen)
 static void integer_block(const job *j, const rows *r, const block *b, size_t seen)
 {
     const l4_kernels *k = j->exec->kernels;
-    const size_t d = j->args->d, units = l4_attention_plane(d, j->args->kv_slot) - BLOCK * sizeof(float);
+    const size_t d = j->args->d, units = l4_attention_units(d, j->args->kv_slot);
     const int small = j->args->kv_slot == L4_KV_Q8_0_SLOT;
     uint8_t *opened = (uint8_t *)r->opened;
     const l4_i16_rows q = {r->q_int, r->q_unit, r->n, d}, weights = {r->weights, r->weight_unit, r->n, BLOCK};
@@ -146,7 +146,7 @@ static void one_head(const job *j, const l4_attention_run *run, size_t g, float 
         const size_t blind = start < run->keys ? 0 : (size_t)(start - run->keys + 1); /* tokens before this block */
         const uint64_t seen = run->keys + blind - start;
         const rows r = rest_of(all, blind, d);
-        (a->kv_slot >= L4_KV_I16_SLOT ? integer_block : float_block)(j, &r, &b, seen < BLOCK ? (size_t)seen : BLOCK);
+        (l4_kv_integers(a->kv_slot) ? integer_block : float_block)(j, &r, &b, seen < BLOCK ? (size_t)seen : BLOCK);
     }
     for (size_t i = 0; i < all.n; i++)
         j->exec->kernels->scale(all.out + i * d, 1.0f / all.sum[i], NULL, a->out + ((run->first + i / all.share) * a->heads + g * all.share + i % all.share) * d, d);

@@ -33,8 +33,9 @@ size_t l4_attention_scratch(size_t heads, size_t kv_heads, size_t d); /* floats 
 /* Puts one token's keys and values, [kv_heads][d] each, to position `at` of a page; `layer`: the layer's part of it. */
 void l4_attention_store(const l4_kernels *k, uint8_t *layer, size_t kv_heads, size_t d, int kv_slot, size_t at, const float *key, const float *value);
 
-/* Bytes of one layer in a page, and of one head's keys or values. */
+/* Bytes of one layer in a page, and of one head's keys or values; where integers' units begin in those. */
 size_t l4_attention_layer_bytes(size_t kv_heads, size_t d, int kv_slot);
 size_t l4_attention_plane(size_t d, int kv_slot);
+size_t l4_attention_units(size_t d, int kv_slot);
 
 #endif

@@ -6,7 +6,6 @@
 #include "nn/attention.h"
 
 #define BLOCK L4_ATTENTION_BLOCK
-#define UNITS (BLOCK * sizeof(float)) /* behind a plane of integers */
 
 static size_t element(int kv_slot)
 {
@@ -18,10 +17,14 @@ static size_t factors(size_t d)
     return (d + L4_I8_BLOCK - 1) / L4_I8_BLOCK;
 }
 
+size_t l4_attention_units(size_t d, int kv_slot)
+{
+    return d * BLOCK * element(kv_slot) + (kv_slot == L4_KV_Q8_0_SLOT ? factors(d) * BLOCK : 0);
+}
+
 size_t l4_attention_plane(size_t d, int kv_slot)
 {
-    const size_t numbers = d * BLOCK * element(kv_slot);
-    return kv_slot == L4_KV_I16_SLOT ? numbers + UNITS : kv_slot == L4_KV_Q8_0_SLOT ? numbers + factors(d) * BLOCK + UNITS : numbers;
+    return l4_attention_units(d, kv_slot) + (l4_kv_integers(kv_slot) ? BLOCK * sizeof(float) : 0);
 }
 
 size_t l4_attention_layer_bytes(size_t kv_heads, size_t d, int kv_slot)
@@ -79,12 +82,12 @@ static float to_integers(const l4_kernels *k, int kv_slot, const float *x, size_
 
 static void store_integers(const l4_kernels *k, uint8_t *layer, size_t kv_heads, size_t d, int kv_slot, size_t at, const float *key, const float *value)
 {
-    const size_t plane = l4_attention_plane(d, kv_slot), size = element(kv_slot), n = kv_slot == L4_KV_Q8_0_SLOT ? factors(d) : 0;
+    const size_t plane = l4_attention_plane(d, kv_slot), units = l4_attention_units(d, kv_slot), size = element(kv_slot), n = kv_slot == L4_KV_Q8_0_SLOT ? factors(d) : 0;
     int16_t q[L4_MAX_HEAD];
     uint8_t f[L4_MAX_HEAD / L4_I8_BLOCK];
     for (size_t h = 0; h < kv_heads; h++, layer += plane) {
         uint8_t *values = layer + kv_heads * plane, *key_factors = layer + d * BLOCK, *value_factors = values + d * BLOCK;
-        float *key_unit = (float *)(void *)(layer + plane - UNITS) + at, *value_unit = (float *)(void *)(values + plane - UNITS) + at;
+        float *key_unit = (float *)(void *)(layer + units) + at, *value_unit = (float *)(void *)(values + units) + at;
         *key_unit = to_integers(k, kv_slot, key + h * d, d, q, f);
         put_key(layer, d, size, at, q);
         for (size_t i = 0; i < n; i++)
@@ -100,7 +103,7 @@ static void store_integers(const l4_kernels *k, uint8_t *layer, size_t kv_heads,
 
 void l4_attention_store(const l4_kernels *k, uint8_t *layer, size_t kv_heads, size_t d, int kv_slot, size_t at, const float *key, const float *value)
 {
-    if (kv_slot == L4_KV_I16_SLOT || kv_slot == L4_KV_Q8_0_SLOT)
+    if (l4_kv_integers(kv_slot))
         store_integers(k, layer, kv_heads, d, kv_slot, at, key, value);
     else
         store_floats(k, layer, kv_heads, d, kv_slot, at, key, value);

@@ -162,7 +162,7 @@ static void check_vectors(const l4_kernels *a, const l4_kernels *b, const char *
         memcpy(out_a, x, n * 4), memcpy(out_b, x, n * 4);
         a->silu_mul(out_a, y, n), b->silu_mul(out_b, y, n);
         silu &= guarded_equal(n);
-        for (int slot = 0; slot < L4_KV_SLOTS; slot++) {
+        for (int slot = 0; slot < L4_KV_FLOAT_SLOTS; slot++) {
             uint8_t pa[140 * 4], pb[140 * 4];
             memset(pa, 7, sizeof pa), memset(pb, 7, sizeof pb);
             a->kv_store[slot](x, pa, n), b->kv_store[slot](x, pb, n);
@@ -222,9 +222,9 @@ static int attention_fits(const l4_kernels *a, const l4_kernels *b, int slot, in
 
 static void check_attention(const l4_kernels *a, const l4_kernels *b, const char *level)
 {
-    int fine[L4_KV_SLOTS] = {1, 1};
+    int fine[L4_KV_FLOAT_SLOTS] = {1, 1};
     for (int round = 0; round < 400; round++)
-        for (int slot = 0; slot < L4_KV_SLOTS; slot++)
+        for (int slot = 0; slot < L4_KV_FLOAT_SLOTS; slot++)
             fine[slot] &= attention_fits(a, b, slot, round);
     report("scores, softmax_step, accumulate, float16", level, fine[L4_KV_F16_SLOT]);
     report("scores, softmax_step, accumulate, float32", level, fine[L4_KV_F32_SLOT]);

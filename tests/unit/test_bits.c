@@ -191,7 +191,7 @@ static uint64_t hash_others(const l4_kernels *k)
         k->add(x, z, n);
         k->silu_mul(y, x, n);
         hash = hash_floats(hash_floats(hash_floats(hash, &sum, 1), x, n), y, n);
-        for (int s = 0; s < L4_KV_SLOTS; s++) {
+        for (int s = 0; s < L4_KV_FLOAT_SLOTS; s++) {
             k->kv_store[s](z, kv, n);
             k->kv_load[s](kv, x, n);
             hash = hash_floats(hash, x, n);
