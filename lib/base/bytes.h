@@ -18,6 +18,12 @@ static inline uint32_t l4_load_u32(const void *p)
     return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
 }
 
+static inline void l4_store_u16(uint8_t *p, uint16_t v)
+{
+    p[0] = (uint8_t)v;
+    p[1] = (uint8_t)(v >> 8);
+}
+
 static inline uint64_t l4_load_u64(const void *p)
 {
     return (uint64_t)l4_load_u32(p) | (uint64_t)l4_load_u32((const uint8_t *)p + 4) << 32;

@@ -2,21 +2,16 @@
  * block with NaN or infinity, or one whose scale is too small to have a reciprocal, gives quants of 0 where the product is not finite. */
 #include "kernels/encode.h"
 
+#include "base/bytes.h"
 #include "base/half.h"
 #include "llama4/llama4.h"
 
 #define BLOCK 32
 
-static void store_u16(uint8_t *p, uint16_t v)
-{
-    p[0] = (uint8_t)v;
-    p[1] = (uint8_t)(v >> 8);
-}
-
 static void store_u32(uint8_t *p, uint32_t v)
 {
-    store_u16(p, (uint16_t)v);
-    store_u16(p + 2, (uint16_t)(v >> 16));
+    l4_store_u16(p, (uint16_t)v);
+    l4_store_u16(p + 2, (uint16_t)(v >> 16));
 }
 
 static float magnitude(float x)
@@ -46,7 +41,7 @@ static void encode_q8_0(const float *in, uint8_t *out)
         top = a > top || a != a ? a : top; /* a NaN stays, as no comparison with it holds */
     }
     float d = top / 127.0f, inverse = d == 0 ? 0 : 1.0f / d;
-    store_u16(out, l4_f32_to_f16(d));
+    l4_store_u16(out, l4_f32_to_f16(d));
     for (int i = 0; i < BLOCK; i++)
         out[2 + i] = (uint8_t)round_i8(in[i] * inverse);
 }
@@ -71,7 +66,7 @@ static void encode_q4_0(const float *in, uint8_t *out)
         }
     }
     float d = extreme / -8.0f, inverse = d == 0 ? 0 : 1.0f / d;
-    store_u16(out, l4_f32_to_f16(d));
+    l4_store_u16(out, l4_f32_to_f16(d));
     for (int i = 0; i < BLOCK / 2; i++)
         out[2 + i] = (uint8_t)(quant_4(in[i] * inverse) | quant_4(in[i + BLOCK / 2] * inverse) << 4);
 }
@@ -86,11 +81,11 @@ int l4_encode_row(uint32_t type, const float *in, uint64_t n, void *out)
         return 1;
     case LLAMA4_TYPE_F16:
         for (uint64_t i = 0; i < n; i++)
-            store_u16(p + 2 * i, l4_f32_to_f16(in[i]));
+            l4_store_u16(p + 2 * i, l4_f32_to_f16(in[i]));
         return 1;
     case LLAMA4_TYPE_BF16:
         for (uint64_t i = 0; i < n; i++)
-            store_u16(p + 2 * i, l4_f32_to_bf16(in[i]));
+            l4_store_u16(p + 2 * i, l4_f32_to_bf16(in[i]));
         return 1;
     case LLAMA4_TYPE_Q8_0:
         for (uint64_t i = 0; i < n / BLOCK; i++)

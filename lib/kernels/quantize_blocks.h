@@ -4,13 +4,12 @@
 
 #include <stdint.h>
 
+#include "base/bytes.h"
 #include "kernels/fit.h"
 
 static inline void l4_put_f16(uint8_t *p, float f)
 {
-    uint16_t h = l4_f32_to_f16(f);
-    p[0] = (uint8_t)h;
-    p[1] = (uint8_t)(h >> 8);
+    l4_store_u16(p, l4_f32_to_f16(f));
 }
 
 /* Columns i and i + 16 in the low and high halves of byte i. */

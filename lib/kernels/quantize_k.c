@@ -272,6 +272,5 @@ void l4_quantize_iq4_xs(const float *x, const float *importance, uint8_t *out)
         top |= (unsigned)(six >> 4) << 2 * g;
     }
     l4_put_f16(out, b.d);
-    out[2] = (uint8_t)top;
-    out[3] = (uint8_t)(top >> 8);
+    l4_store_u16(out + 2, (uint16_t)top);
 }

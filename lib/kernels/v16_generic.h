@@ -78,11 +78,8 @@ static inline void v16_store_part(float *p, v16 a, size_t n)
 
 static inline void v16_to_f16(uint8_t *p, v16 a)
 {
-    for (int i = 0; i < 16; i++) {
-        uint16_t h = l4_f32_to_f16(a.lane[i]);
-        p[2 * i] = (uint8_t)h;
-        p[2 * i + 1] = (uint8_t)(h >> 8);
-    }
+    for (int i = 0; i < 16; i++)
+        l4_store_u16(p + 2 * i, l4_f32_to_f16(a.lane[i]));
 }
 
 static inline float v16_sum(v16 a)

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "model/config.h"
 #include "nn/attention.h"
 
@@ -51,9 +52,10 @@ static void store_floats(const l4_kernels *k, uint8_t *layer, size_t kv_heads, s
 /* A number to both bytes of its place, or to one. */
 static void put(uint8_t *to, size_t size, int value)
 {
-    to[0] = (uint8_t)((unsigned)value & 255);
     if (size == 2)
-        to[1] = (uint8_t)((unsigned)value >> 8 & 255);
+        l4_store_u16(to, (uint16_t)value);
+    else
+        *to = (uint8_t)value;
 }
 
 static void put_key(uint8_t *plane, size_t d, size_t size, size_t at, const int16_t *q)
