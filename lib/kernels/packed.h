@@ -12,6 +12,7 @@
  *
  *   sum = fma((float)(integers + start), scale of the row * scale of the activations, sum)     start: -8 or -128 times the activations' sum
  *   sum = fma(minimum of the row, sum of the activations * their scale, sum)                   for types with minima
+ *   sum = fma(fma((float)second, its scale, (float)first * its scale), scale of the activations, sum)   for two scales, each with integers
  */
 #ifndef L4_KERNELS_PACKED_H
 #define L4_KERNELS_PACKED_H

@@ -19,7 +19,19 @@
 
 #if defined(L4_PANEL_PAIRS)
 
-/* n[p][t] += the columns 4 * first .. 4 * end - 1 of a step */
+/* acc += w times the four numbers at x, which are in all lanes of `four`. */
+static inline L4_ALWAYS_INLINE p16 dot_four(const int small, const int itself, p16 acc, p16 w, p16 four, const int8_t *x)
+{
+#if defined(L4_DOT_AT)
+    if (itself)
+        return p16_dot_at(acc, w, x);
+#endif
+    (void)itself, (void)x;
+    return small ? p16_dot_small(acc, w, four) : p16_dot(acc, w, four);
+}
+
+/* n[p][t] += the columns 4 * first .. 4 * end - 1 of a step. Of two panels' products most read x themselves: one instruction less to decode, which
+ * counts where a core is shared. If all did, there would be more loads than two ports have time for. */
 static inline L4_ALWAYS_INLINE void dots(const int small, const int panels, const int tokens, int first, int end, const l4_tile *tile, size_t stride,
                                          const l4_xblock *x, p16 n[2][L4_STEP_TOKENS])
 {
@@ -28,16 +40,12 @@ static inline L4_ALWAYS_INLINE void dots(const int small, const int panels, cons
         const p16 w[2] = {p16_load(tile->w[i]), p16_load(tile[panels > 1 ? stride : 0].w[i])};
 #pragma GCC unroll 8
         for (int t = 0; t < tokens; t++) {
-            const p16 four = p16_four(x[t].q + 4 * i);
+            const int8_t *at = x[t].q + 4 * i;
+            const p16 four = p16_four(at);
             for (int p = 0; p < panels; p++)
-                n[p][t] = small ? p16_dot_small(n[p][t], w[p], four) : p16_dot(n[p][t], w[p], four);
+                n[p][t] = dot_four(small, panels > 1 && t % 3, n[p][t], w[p], four, at);
         }
     }
-}
-
-static inline L4_ALWAYS_INLINE v16 scaled(p16 n, v16 scale, const l4_xblock *x, v16 sum)
-{
-    return v16_fma(p16_to_v16(n), v16_mul(scale, v16_set(x->scale)), sum);
 }
 
 /* Eight tokens and two panels: sixteen chains of products side by side, each number of x loaded once for two products. The sums stay in memory. */
@@ -45,29 +53,30 @@ static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int pane
                                          const l4_xblock *x, float *sums)
 {
     const int halves = kind == L4_TILE_HALVES, small = kind != L4_TILE_OFFSET_128 && !halves;
+    float firsts[2 * L4_STEP_TOKENS * L4_PANEL];
     p16 n[2][L4_STEP_TOKENS];
 #pragma GCC unroll 8
     for (int t = 0; t < tokens; t++)
         n[0][t] = n[1][t] = p16_set(kind == L4_TILE_OFFSET_8 ? x[t].minus_8 : kind == L4_TILE_OFFSET_128 ? x[t].minus_128 : halves ? x[t].first_minus_128 : 0);
     dots(small, panels, tokens, 0, halves ? 4 : 8, tile, stride, x, n);
     const l4_tile *last = tile + (panels > 1 ? stride : 0);
+    const v16 scale[2] = {v16_load(tile->scale), v16_load(last->scale)}; /* before there are stores, which could change them */
+    const v16 other[2] = {v16_load(tile->other), v16_load(last->other)}, third[2] = {v16_load(tile->third), v16_load(last->third)};
     if (halves) {
-        const v16 scale[2] = {v16_load(tile->scale), v16_load(last->scale)}; /* before there are stores, which could change them */
 #pragma GCC unroll 8
         for (int t = 0; t < tokens; t++)
-            for (int p = 0; p < panels; p++)
-                v16_store(sums + SUM(p, t), scaled(n[p][t], scale[p], x + t, v16_load(sums + SUM(p, t))));
-#pragma GCC unroll 8
-        for (int t = 0; t < tokens; t++)
-            n[0][t] = n[1][t] = p16_set(x[t].second_minus_128);
+            for (int p = 0; p < panels; p++) {
+                v16_store(firsts + (2 * t + p) * L4_PANEL, v16_mul(p16_to_v16(n[p][t]), scale[p]));
+                n[p][t] = p16_set(x[t].second_minus_128);
+            }
         dots(small, panels, tokens, 4, 8, tile, stride, x, n);
     }
-    const v16 scale[2] = {v16_load(halves ? tile->other : tile->scale), v16_load(halves ? last->other : last->scale)};
-    const v16 other[2] = {v16_load(tile->other), v16_load(last->other)}, third[2] = {v16_load(tile->third), v16_load(last->third)};
 #pragma GCC unroll 8
     for (int t = 0; t < tokens; t++)
         for (int p = 0; p < panels; p++) {
-            v16 sum = scaled(n[p][t], scale[p], x + t, v16_load(sums + SUM(p, t)));
+            const v16 integers = p16_to_v16(n[p][t]), unit = v16_set(x[t].scale), before = v16_load(sums + SUM(p, t));
+            v16 sum = halves ? v16_fma(v16_fma(integers, other[p], v16_load(firsts + (2 * t + p) * L4_PANEL)), unit, before)
+                             : v16_fma(integers, v16_mul(scale[p], unit), before);
             if (kind == L4_TILE_MINIMUM || kind == L4_TILE_MINIMA)
                 sum = v16_fma(other[p], v16_set(x[t].sum), sum);
             if (kind == L4_TILE_MINIMA)
@@ -110,21 +119,22 @@ static inline L4_ALWAYS_INLINE void half_step(const int tokens, const int most, 
 static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int panels, const int tokens, const l4_tile *tile, size_t stride,
                                          const l4_xblock *x, float *sums)
 {
-    const int most = kind == L4_TILE_OFFSET_8 || kind == L4_TILE_MINIMUM ? 31 : kind == L4_TILE_MINIMA ? 63 : 255;
+    const int most = kind == L4_TILE_OFFSET_8 || kind == L4_TILE_MINIMUM ? 31 : kind == L4_TILE_MINIMA ? 63 : 255, halves = kind == L4_TILE_HALVES;
+    v16 firsts[L4_STEP_TOKENS];
     p16 n[L4_STEP_TOKENS];
     (void)panels, (void)stride;
     for (int t = 0; t < tokens; t++)
-        n[t] = p16_set(kind == L4_TILE_OFFSET_8 ? x[t].minus_8 : L4_SIGNED ? 0 : kind == L4_TILE_OFFSET_128 ? x[t].minus_128 : kind == L4_TILE_HALVES ? x[t].first_minus_128 : 0);
+        n[t] = p16_set(kind == L4_TILE_OFFSET_8 ? x[t].minus_8 : L4_SIGNED ? 0 : kind == L4_TILE_OFFSET_128 ? x[t].minus_128 : halves ? x[t].first_minus_128 : 0);
     half_step(tokens, most, tile->w, x, 0, n);
-    if (kind == L4_TILE_HALVES)
+    if (halves)
         for (int t = 0; t < tokens; t++) {
-            v16_store(sums + SUM(0, t), v16_fma(p16_to_v16(n[t]), v16_mul(v16_load(tile->scale), v16_set(x[t].scale)), v16_load(sums + SUM(0, t))));
+            firsts[t] = v16_mul(p16_to_v16(n[t]), v16_load(tile->scale));
             n[t] = p16_set(L4_SIGNED ? 0 : x[t].second_minus_128);
         }
     half_step(tokens, most, tile->w + 4, x, 4, n);
     for (int t = 0; t < tokens; t++) {
-        v16 scale = v16_load(kind == L4_TILE_HALVES ? tile->other : tile->scale);
-        v16 sum = v16_fma(p16_to_v16(n[t]), v16_mul(scale, v16_set(x[t].scale)), v16_load(sums + SUM(0, t)));
+        const v16 integers = p16_to_v16(n[t]), unit = v16_set(x[t].scale), before = v16_load(sums + SUM(0, t));
+        v16 sum = halves ? v16_fma(v16_fma(integers, v16_load(tile->other), firsts[t]), unit, before) : v16_fma(integers, v16_mul(v16_load(tile->scale), unit), before);
         if (kind == L4_TILE_MINIMUM || kind == L4_TILE_MINIMA)
             sum = v16_fma(v16_load(tile->other), v16_set(x[t].sum), sum);
         if (kind == L4_TILE_MINIMA)

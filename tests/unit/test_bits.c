@@ -172,7 +172,7 @@ static uint64_t hash_type(const l4_kernels *k, uint32_t type)
 }
 
 #define OTHERS 0xdde5606233dff081u
-#define PACKED 0x10c13b624c6a9681u
+#define PACKED 0x2d79f1b4b4fa7cddu
 #define DENSE_KERNELS 0xc63267254f28be39u
 #define ELEMENTARY 0x5b8682c73d226658u
 #define SAMPLED 0xaaff2f3fe892e804u
