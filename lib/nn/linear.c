@@ -13,6 +13,14 @@
 #define MOST_GROUPS 32         /* of tokens */
 #define PAIRS_GROUPS 128       /* pairs times groups: 256 kB of sums */
 #define PAIR_SUMS (PAIR * L4_GROUP * L4_PANEL)
+#define STORES_AHEAD 8         /* tokens */
+
+/* A line of memory that is written soon. */
+#if defined(__GNUC__)
+#define ASK_TO_WRITE(p) __builtin_prefetch(p, 1, 3)
+#else
+#define ASK_TO_WRITE(p) ((void)(p))
+#endif
 
 typedef struct job {
     const l4_exec *exec;
@@ -95,7 +103,8 @@ static void add_tiles(const tiling *j, size_t panel, size_t panels, size_t colum
     }
 }
 
-/* Rows row .. end - 1 of all tokens; a token's lie together in y, so they are written together. */
+/* Rows row .. end - 1 of all tokens; a token's lie together in y, so they are written together. From token to token memory is far away, which no
+ * processor foresees. */
 static void store_sums(const tiling *j, size_t row, size_t end)
 {
     const l4_product *p = j->p;
@@ -103,6 +112,8 @@ static void store_sums(const tiling *j, size_t row, size_t end)
         const float *from = j->sums + t / L4_GROUP * PAIR_SUMS + t % L4_GROUP * L4_PANEL;
         float *to = p->y + (j->from + t) * p->ldy + row;
         size_t left = end - row;
+        for (size_t i = 0; i < left && j->from + t + STORES_AHEAD < p->tokens; i += L4_PANEL)
+            ASK_TO_WRITE(to + STORES_AHEAD * p->ldy + i);
         for (size_t i = 0; left; i++, to += L4_PANEL) {
             const float *panel = from + i / PAIR * j->groups * PAIR_SUMS + i % PAIR * L4_GROUP * L4_PANEL;
             if (left < L4_PANEL) {
