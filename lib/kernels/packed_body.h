@@ -48,7 +48,7 @@ static inline L4_ALWAYS_INLINE void dots(const int small, const int panels, cons
     }
 }
 
-/* Eight tokens and two panels: sixteen chains of products side by side, each number of x loaded once for two products. The sums stay in memory. */
+/* Eight tokens and two panels: sixteen chains of products side by side. The sums stay in memory, and the first halves' products. */
 static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int panels, const int tokens, const l4_tile *tile, size_t stride,
                                          const l4_xblock *x, float *sums)
 {
