@@ -63,6 +63,7 @@ llama4_status llama4_context_create(llama4_model *model, const llama4_context_pa
         return status;
     if (model->header_only)
         return l4_fail(error, LLAMA4_ERR_STATE, "the model was opened with LLAMA4_MODEL_HEADER_ONLY and has no weights");
+    setup.budget = model->budget;
     setup.allocator = model->budget ? l4_budget_allocator(model->budget) : &model->allocator;
     setup.weights = &model->weights;
     setup.model = model;

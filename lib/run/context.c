@@ -9,6 +9,7 @@
 
 struct llama4_context {
     l4_allocator allocator;
+    l4_budget *budget; /* or NULL */
     const l4_weights *weights;
     llama4_model *model;
     l4_kernels kernels;
@@ -71,6 +72,7 @@ llama4_status l4_context_create(const l4_context_setup *setup, llama4_context **
     if (status)
         return status;
     c->allocator = *setup->allocator;
+    c->budget = setup->budget;
     c->weights = setup->weights;
     c->model = setup->model;
     c->params = setup->params;
@@ -152,16 +154,20 @@ static llama4_status take_items(llama4_context *c, const llama4_batch_item *item
     return status;
 }
 
-/* As many tokens as intermediate results may have memory for: with experts that are read from the disk, the more of it they get, the fewer reads. */
+/* As many tokens as a quarter of what a budget leaves holds the intermediate results of: the rest is for keys and values, and for experts that are
+ * read from the disk, of which more memory means fewer reads. */
 static size_t batch_limit(const llama4_context *c)
 {
-    size_t tokens = (size_t)c->params.batch_size;
-    if (c->weights->pool) {
-        const uint64_t room = l4_experts_room(c->weights->pool) / 4;
+    const size_t most = (size_t)c->params.batch_size, held = c->forward.buffers.tokens;
+    size_t tokens = most;
+    if (c->budget) {
+        const uint64_t limit = l4_budget_limit(c->budget), used = l4_budget_used(c->budget);
+        const uint64_t free = c->weights->pool ? l4_experts_room(c->weights->pool) : limit > used ? limit - used : 0;
+        const uint64_t room = (free + c->forward.buffers.bytes) / 4;
         while (tokens > 16 && l4_buffers_bytes(&c->weights->config, tokens) > room)
             tokens = tokens * 3 / 4;
     }
-    return tokens;
+    return tokens > held ? tokens : held < most ? held : most;
 }
 
 /* Takes items from `first` on, as many as one pass may hold: no sequence straddles a chunk. Sorts them by sequence into c->batch. */

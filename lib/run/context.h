@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "base/alloc.h"
+#include "base/budget.h"
 #include "base/pool.h"
 #include "kernels/kernels.h"
 #include "model/weights.h"
@@ -14,6 +15,7 @@ struct llama4_context;
 /* `model` is only remembered; its owner keeps it alive. */
 typedef struct l4_context_setup {
     const l4_allocator *allocator;
+    l4_budget *budget; /* whose allocator it is; NULL: memory has no limit */
     const l4_weights *weights;
     llama4_model *model;
     int32_t cpu_level; /* cap */

@@ -162,6 +162,52 @@ TEST(what_fits_is_not_streamed)
     CHECK(model == NULL);
 }
 
+#define LONG_PROMPT 1500
+
+/* Logits after LONG_PROMPT tokens, that many together if they may be. */
+static llama4_status after_a_long_prompt(llama4_model *model, float *row, llama4_error *error)
+{
+    int32_t ids[LONG_PROMPT + 1];
+    const int32_t vocabulary = model_info(model).vocab_size;
+    llama4_context *context = open_context(model, 2, LLAMA4_KV_I16);
+    make_ids(ids, LONG_PROMPT + 1, 7, vocabulary);
+    llama4_status status = decode_ids(context, 0, ids, LONG_PROMPT, 0, NULL, 0, error);
+    if (status == LLAMA4_OK)
+        status = decode_ids(context, 0, ids + LONG_PROMPT, 1, 1, row, (size_t)vocabulary, error);
+    llama4_context_release(context);
+    return status;
+}
+
+/* All weights are in memory, but the results of a whole batch have no room beside them: fewer tokens are taken together. */
+TEST(a_batch_is_cut_to_the_room)
+{
+    llama4_error error = LLAMA4_ERROR_INIT;
+    llama4_model *model = open_model(TINY, NULL);
+    REQUIRE(model);
+    const size_t vocabulary = (size_t)model_info(model).vocab_size;
+    float *want = malloc(vocabulary * sizeof *want), *got = malloc(vocabulary * sizeof *got);
+    const int64_t resident = memory_of(model).resident_bytes;
+    CHECK_STATUS(after_a_long_prompt(model, want, &error), LLAMA4_OK, error);
+    llama4_model_release(model);
+    int resident_runs = 0;
+    for (int64_t more = 2 << 20; more <= 40 << 20; more *= 2) {
+        llama4_model_params p;
+        llama4_model_params_init(&p, sizeof p);
+        p.memory_bytes = resident + more;
+        model = NULL;
+        CHECK_STATUS(llama4_model_open(TINY, &p, &model, &error), LLAMA4_OK, error);
+        if (model && !memory_of(model).streaming) {
+            CHECK_STATUS(after_a_long_prompt(model, got, &error), LLAMA4_OK, error);
+            CHECK(memcmp(got, want, vocabulary * sizeof *got) == 0);
+            resident_runs++;
+        }
+        llama4_model_release(model);
+    }
+    CHECK(resident_runs >= 2);
+    free(want);
+    free(got);
+}
+
 TEST(bad_parameters)
 {
     llama4_model *model = NULL;
@@ -297,5 +343,5 @@ TEST(routing_is_counted)
     llama4_model_release(model);
 }
 
-TEST_MAIN(T(same_bits), T(guesses), T(budgets), T(what_fits_is_not_streamed), T(bad_parameters), T(from_memory), T(out_of_memory), T(experts_to_a_file_and_back),
-          T(routing_is_counted))
+TEST_MAIN(T(same_bits), T(guesses), T(budgets), T(what_fits_is_not_streamed), T(a_batch_is_cut_to_the_room), T(bad_parameters), T(from_memory),
+          T(out_of_memory), T(experts_to_a_file_and_back), T(routing_is_counted))
