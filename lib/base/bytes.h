@@ -24,6 +24,12 @@ static inline void l4_store_u16(uint8_t *p, uint16_t v)
     p[1] = (uint8_t)(v >> 8);
 }
 
+static inline void l4_store_u32(uint8_t *p, uint32_t v)
+{
+    l4_store_u16(p, (uint16_t)v);
+    l4_store_u16(p + 2, (uint16_t)(v >> 16));
+}
+
 static inline uint64_t l4_load_u64(const void *p)
 {
     return (uint64_t)l4_load_u32(p) | (uint64_t)l4_load_u32((const uint8_t *)p + 4) << 32;

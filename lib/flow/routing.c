@@ -9,12 +9,6 @@
 #define HEAD 20
 static const char magic[] = "llama4ex";
 
-static void put_u32(uint8_t *to, uint32_t n)
-{
-    for (int i = 0; i < 4; i++)
-        to[i] = (uint8_t)(n >> 8 * i);
-}
-
 llama4_status l4_memory_save(llama4_model *m, const char *path, llama4_error *error)
 {
     const size_t most = (size_t)m->config.layers * m->config.experts;
@@ -27,11 +21,11 @@ llama4_status l4_memory_save(llama4_model *m, const char *path, llama4_error *er
     if (status == LLAMA4_OK) {
         const size_t n = l4_experts_list(m->weights.pool, entries, most);
         memcpy(bytes, magic, 8);
-        put_u32(bytes + 8, m->config.layers);
-        put_u32(bytes + 12, m->config.experts);
-        put_u32(bytes + 16, (uint32_t)n);
+        l4_store_u32(bytes + 8, m->config.layers);
+        l4_store_u32(bytes + 12, m->config.experts);
+        l4_store_u32(bytes + 16, (uint32_t)n);
         for (size_t i = 0; i < n; i++)
-            put_u32(bytes + HEAD + 4 * i, entries[i]);
+            l4_store_u32(bytes + HEAD + 4 * i, entries[i]);
         status = l4_writer_open(&m->allocator, path, &w, error);
         if (status == LLAMA4_OK) {
             status = l4_writer_write(&w, bytes, HEAD + 4 * n, error);

@@ -8,12 +8,6 @@
 
 #define BLOCK 32
 
-static void store_u32(uint8_t *p, uint32_t v)
-{
-    l4_store_u16(p, (uint16_t)v);
-    l4_store_u16(p + 2, (uint16_t)(v >> 16));
-}
-
 static float magnitude(float x)
 {
     return l4_bits_f32(l4_f32_bits(x) & 0x7fffffff);
@@ -77,7 +71,7 @@ int l4_encode_row(uint32_t type, const float *in, uint64_t n, void *out)
     switch (type) {
     case LLAMA4_TYPE_F32:
         for (uint64_t i = 0; i < n; i++)
-            store_u32(p + 4 * i, l4_f32_bits(in[i]));
+            l4_store_u32(p + 4 * i, l4_f32_bits(in[i]));
         return 1;
     case LLAMA4_TYPE_F16:
         for (uint64_t i = 0; i < n; i++)

@@ -15,8 +15,7 @@ static void put_fifths(const int8_t *q, uint8_t *out)
     uint32_t bits = 0;
     for (int i = 0; i < 32; i++)
         bits |= (uint32_t)(q[i] >> 4 & 1) << i;
-    for (int i = 0; i < 4; i++)
-        out[i] = (uint8_t)(bits >> 8 * i);
+    l4_store_u32(out, bits);
 }
 
 /* Q4_0 and Q5_0: `offset` is 8 or 16. */
