@@ -8,7 +8,7 @@
 #define SOON_EACH (L4_ATTENTION_WIDE * 32)
 #define ASK_SOON                                                                                                        \
     for (int c = 0; c < SOON_EACH; c += 64)                                                                             \
-        ASK_FOR(soon + c, 2);                                                                                           \
+        L4_ASK_TO_READ(soon + c, 2);                                                                                    \
     soon += each;
 
 static inline size_t soon_each(const uint8_t *soon, size_t rows)

@@ -35,7 +35,7 @@ static inline L4_ALWAYS_INLINE void i16_chain(const int rows, const int wide, co
         p16 in[L4_ATTENTION_WIDE];
 #pragma GCC unroll 4
         for (int c = 0; c < wide; c++) {
-            ASK_FOR(soon + 64 * c, 2);
+            L4_ASK_TO_READ(soon + 64 * c, 2);
             in[c] = p16_load(from + 64 * c);
         }
 #pragma GCC unroll 8

@@ -4,6 +4,7 @@
  */
 #include <math.h>
 
+#include "base/prefetch.h"
 #include "kernels/decode.h"
 #include "kernels/kernels.h"
 #include "llama4/llama4.h"

@@ -4,29 +4,22 @@
  */
 #include "kernels/unpack.h"
 
-/* A line of memory that is needed soon, in the first (3) or second (2) level cache. */
-#if defined(__GNUC__)
-#define ASK_FOR(p, level) __builtin_prefetch(p, 0, level)
-#else
-#define ASK_FOR(p, level) ((void)(p))
-#endif
-
 #if defined(L4_PANEL_PAIRS)
 #define MOST_PANELS 2
 #else
 #define MOST_PANELS 1
 #endif
 
+/* Where a step keeps what its first halves gave: its caller's, for without optimisation each place where it is inlined would have one. */
+typedef struct first_halves {
+    v16 of[L4_STEP_TOKENS * MOST_PANELS];
+} first_halves;
+
 /*
  * One step: a tile of each of `panels` <= 2 panels, `stride` tiles apart, times one block of `tokens` <= L4_STEP_TOKENS tokens; adds to
  * the sums of sixteen rows at sums + SUM(panel, token). `kind`, `panels` and `tokens` are constants where this is inlined.
  */
 #define SUM(p, t) (((p) * L4_GROUP + (t)) * L4_PANEL)
-
-/* Where a step keeps what its first halves gave: its caller's, for without optimisation each place where it is inlined would have one. */
-typedef struct first_halves {
-    v16 of[L4_STEP_TOKENS * MOST_PANELS];
-} first_halves;
 
 #if defined(L4_PANEL_PAIRS)
 
@@ -160,7 +153,7 @@ static inline L4_ALWAYS_INLINE void run(const l4_tile_kind kind, const int panel
 {
     for (size_t b = 0; b < blocks; b++, x += group, tile++) {
         for (size_t i = 0; i < each; i++, soon += 64)
-            ASK_FOR(soon, 2); /* not into the first level, which has its hands full */
+            L4_ASK_TO_READ(soon, 2); /* not into the first level, which has its hands full */
         for (int i = 0; i < times; i++)
             step(kind, panels, tokens, tile, stride, x + i * tokens, sums + SUM(0, i * tokens), firsts);
     }
@@ -285,7 +278,7 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
             size_t n = blocks - b < 8 ? blocks - b : 8;                                                                 \
             for (size_t i = 0; i < n; i += cols / L4_QBLOCK, panel += 16 * bytes) {                                     \
                 for (size_t k = 0; k < 16 * bytes; k += 64)                                                             \
-                    ASK_FOR(panel + AHEAD + k, 3);                                                                      \
+                    L4_ASK_TO_READ(panel + AHEAD + k, 3);                                                               \
                 SPREAD(slot, cols)(panel, part + i);                                         \
             }                                                                                                           \
             if (group == 1)                                                                                             \

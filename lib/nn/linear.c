@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/prefetch.h"
+
 #define GROUP 16              /* rows that are handed out together: so many, or a multiple that suits the layout */
 #define BLOCK_FLOATS (1 << 18) /* decoded rows at a time: 1 MB, to stay in the second-level cache */
 
@@ -14,13 +16,6 @@
 #define PAIRS_GROUPS 128       /* pairs times groups: 256 kB of sums */
 #define PAIR_SUMS (PAIR * L4_GROUP * L4_PANEL)
 #define STORES_AHEAD 8         /* tokens */
-
-/* A line of memory that is written soon. */
-#if defined(__GNUC__)
-#define ASK_TO_WRITE(p) __builtin_prefetch(p, 1, 3)
-#else
-#define ASK_TO_WRITE(p) ((void)(p))
-#endif
 
 typedef struct job {
     const l4_exec *exec;
@@ -113,7 +108,7 @@ static void store_sums(const tiling *j, size_t row, size_t end)
         float *to = p->y + (j->from + t) * p->ldy + row;
         size_t left = end - row;
         for (size_t i = 0; i < left && j->from + t + STORES_AHEAD < p->tokens; i += L4_PANEL)
-            ASK_TO_WRITE(to + STORES_AHEAD * p->ldy + i);
+            L4_ASK_TO_WRITE(to + STORES_AHEAD * p->ldy + i);
         for (size_t i = 0; left; i++, to += L4_PANEL) {
             const float *panel = from + i / PAIR * j->groups * PAIR_SUMS + i % PAIR * L4_GROUP * L4_PANEL;
             if (left < L4_PANEL) {
