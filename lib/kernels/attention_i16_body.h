@@ -26,29 +26,29 @@ static inline L4_ALWAYS_INLINE void i16_chain(const int rows, const int wide, co
     const int16_t *x = p->rows->x + p->row * ld;
     const uint8_t *from = p->from + at + first * step, *soon = p->soon + (at / (64 * L4_ATTENTION_WIDE) * p->pairs + first) * each;
     p16_sums sum[L4_ATTENTION_ROWS][L4_ATTENTION_WIDE];
-#pragma GCC unroll 8
+    L4_UNROLL(8)
     for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
+        L4_UNROLL(4)
         for (int c = 0; c < wide; c++)
             sum[r][c] = p16_no_sums();
     for (size_t i = first; i < end; i++, from += step, soon += each) {
         p16 in[L4_ATTENTION_WIDE];
-#pragma GCC unroll 4
+        L4_UNROLL(4)
         for (int c = 0; c < wide; c++) {
             L4_ASK_TO_READ(soon + 64 * c, 2);
             in[c] = p16_load(from + 64 * c);
         }
-#pragma GCC unroll 8
+        L4_UNROLL(8)
         for (int r = 0; r < rows; r++) {
             const p16 pair = i16_pair(x + (size_t)r * ld + 2 * i);
-#pragma GCC unroll 4
+            L4_UNROLL(4)
             for (int c = 0; c < wide; c++)
                 sum[r][c] = p16_dot_pairs(sum[r][c], in[c], pair);
         }
     }
-#pragma GCC unroll 8
+    L4_UNROLL(8)
     for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
+        L4_UNROLL(4)
         for (int c = 0; c < wide; c++)
             p16_store_sums(out + 64 * (r * wide + c), sum[r][c]);
 }

@@ -4,7 +4,7 @@
  */
 #include <math.h>
 
-#include "base/prefetch.h"
+#include "base/compiler.h"
 #include "kernels/decode.h"
 #include "kernels/kernels.h"
 #include "llama4/llama4.h"
@@ -159,9 +159,9 @@ static void tile(const float *w, size_t ldw, size_t rows, const float *x, size_t
                         sum[a][b] = v16_fma(wide[a], in, sum[a][b]);
                 }
             }
-#pragma GCC unroll 4
+            L4_UNROLL(4)
             for (int a = 0; a < L4_TILE_ROWS; a++)
-#pragma GCC unroll 4
+                L4_UNROLL(4)
                 for (int b = 0; b < L4_TILE_TOKENS; b++) {
                     if (rest)
                         sum[a][b] = v16_fma(v16_load_part(w + (r + a) * ldw + whole, rest), v16_load_part(x + (t + b) * ldx + whole, rest), sum[a][b]);

@@ -39,10 +39,10 @@ static inline L4_ALWAYS_INLINE p16 dot_four(const int small, const int itself, p
 static inline L4_ALWAYS_INLINE void dots(const int small, const int panels, const int tokens, int first, int end, const l4_tile *tile, size_t stride,
                                          const l4_xblock *x, p16 n[2][L4_STEP_TOKENS])
 {
-#pragma GCC unroll 8
+    L4_UNROLL(8)
     for (int i = first; i < end; i++) {
         const p16 w[2] = {p16_load(tile->w[i]), p16_load(tile[panels > 1 ? stride : 0].w[i])};
-#pragma GCC unroll 8
+        L4_UNROLL(8)
         for (int t = 0; t < tokens; t++) {
             const int8_t *at = x[t].q + 4 * i;
             const p16 four = p16_four(at);
@@ -58,7 +58,7 @@ static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int pane
 {
     const int halves = kind == L4_TILE_HALVES, small = kind != L4_TILE_OFFSET_128 && !halves;
     p16 n[2][L4_STEP_TOKENS];
-#pragma GCC unroll 8
+    L4_UNROLL(8)
     for (int t = 0; t < tokens; t++)
         n[0][t] = n[1][t] = p16_set(kind == L4_TILE_OFFSET_8 ? x[t].minus_8 : kind == L4_TILE_OFFSET_128 ? x[t].minus_128 : halves ? x[t].first_minus_128 : 0);
     dots(small, panels, tokens, 0, halves ? 4 : 8, tile, stride, x, n);
@@ -66,7 +66,7 @@ static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int pane
     const v16 scale[2] = {v16_load(tile->scale), v16_load(last->scale)}; /* before there are stores, which could change them */
     const v16 other[2] = {v16_load(tile->other), v16_load(last->other)}, third[2] = {v16_load(tile->third), v16_load(last->third)};
     if (halves) {
-#pragma GCC unroll 8
+        L4_UNROLL(8)
         for (int t = 0; t < tokens; t++)
             for (int p = 0; p < panels; p++) {
                 firsts->of[2 * t + p] = v16_mul(p16_to_v16(n[p][t]), scale[p]);
@@ -74,7 +74,7 @@ static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int pane
             }
         dots(small, panels, tokens, 4, 8, tile, stride, x, n);
     }
-#pragma GCC unroll 8
+    L4_UNROLL(8)
     for (int t = 0; t < tokens; t++)
         for (int p = 0; p < panels; p++) {
             const v16 integers = p16_to_v16(n[p][t]), unit = v16_set(x[t].scale), before = v16_load(sums + SUM(p, t));

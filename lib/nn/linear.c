@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "base/prefetch.h"
+#include "base/compiler.h"
 
 #define GROUP 16              /* rows that are handed out together: so many, or a multiple that suits the layout */
 #define BLOCK_FLOATS (1 << 18) /* decoded rows at a time: 1 MB, to stay in the second-level cache */

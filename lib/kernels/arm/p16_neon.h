@@ -2,6 +2,7 @@
 #ifndef L4_KERNELS_P16_H
 #define L4_KERNELS_P16_H
 
+#include "base/compiler.h"
 #include "kernels/arm/v16_neon.h"
 #include "kernels/packed.h"
 
@@ -201,13 +202,13 @@ static inline L4_ALWAYS_INLINE void p16_dot_half(const int tokens, const int mos
 {
     int8x16_t columns[L4_STEP_TOKENS];
     (void)most;
-#pragma GCC unroll 4
+    L4_UNROLL(4)
     for (int t = 0; t < tokens; t++)
         columns[t] = vld1q_s8(x[t].q + 4 * first);
-#pragma GCC unroll 4
+    L4_UNROLL(4)
     for (int k = 0; k < 4; k++) {
         int8x16_t a = weights(w[k]), b = weights(w[k] + 16), c = weights(w[k] + 32), d = weights(w[k] + 48);
-#pragma GCC unroll 4
+        L4_UNROLL(4)
         for (int t = 0; t < tokens; t++)
             n[t] = quad(dot4(n[t].a, a, columns[t], k), dot4(n[t].b, b, columns[t], k), dot4(n[t].c, c, columns[t], k),
                         dot4(n[t].d, d, columns[t], k));
@@ -247,9 +248,9 @@ static inline int8x16_t four_bytes(const int8_t *x)
 static inline L4_ALWAYS_INLINE void p16_dot_half(const int tokens, const int most, const uint8_t (*w)[64], const l4_xblock *x, int first, p16 *n)
 {
     int8x16_t columns[L4_STEP_TOKENS][4];
-#pragma GCC unroll 2
+    L4_UNROLL(2)
     for (int t = 0; t < tokens; t++)
-#pragma GCC unroll 4
+        L4_UNROLL(4)
         for (int k = 0; k < 4; k++)
             columns[t][k] = four_bytes(x[t].q + 4 * (first + k));
 #define ROWS(part, at)                                                                                                          \

@@ -1,0 +1,33 @@
+/* What compilers are asked for, where they have a word for it. */
+#ifndef L4_BASE_COMPILER_H
+#define L4_BASE_COMPILER_H
+
+#if defined(__SANITIZE_ADDRESS__)
+#define L4_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define L4_SANITIZED 1
+#endif
+#endif
+#if !defined(L4_SANITIZED)
+#define L4_SANITIZED 0
+#endif
+
+/* A line of memory that is needed soon. To be read: into the first (3) or second (2) level cache. To be written: into the first. */
+#if defined(__GNUC__)
+#define L4_ASK_TO_READ(p, level) __builtin_prefetch(p, 0, level)
+#define L4_ASK_TO_WRITE(p) __builtin_prefetch(p, 1, 3)
+#else
+#define L4_ASK_TO_READ(p, level) ((void)(p))
+#define L4_ASK_TO_WRITE(p) ((void)(p))
+#endif
+
+/* The loop that follows, n times at once. With sanitizers, which look at every access, that takes minutes to compile and gains nothing. */
+#if defined(__GNUC__) && !L4_SANITIZED
+#define L4_UNROLL(n) L4_PRAGMA(GCC unroll n)
+#define L4_PRAGMA(text) _Pragma(#text)
+#else
+#define L4_UNROLL(n)
+#endif
+
+#endif
