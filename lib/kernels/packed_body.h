@@ -153,7 +153,10 @@ static inline L4_ALWAYS_INLINE void run(const l4_tile_kind kind, const int panel
 {
     for (size_t b = 0; b < blocks; b++, x += group, tile++) {
         for (size_t i = 0; i < each; i++, soon += 64)
-            L4_ASK_TO_READ(soon, 2); /* not into the first level, which has its hands full */
+            if (tokens == 1)
+                L4_ASK_TO_READ(soon, 3);
+            else
+                L4_ASK_TO_READ(soon, 2); /* the first level has its hands full */
         for (int i = 0; i < times; i++)
             step(kind, panels, tokens, tile, stride, x + i * tokens, sums + SUM(0, i * tokens), firsts);
     }
@@ -242,7 +245,9 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
     }
 }
 
-#define AHEAD 4096 /* bytes of a panel that are asked for before they are needed */
+/* Bytes of a panel that are asked for before they are needed: so many lines with each tile, for many at once would wait for each other. */
+#define AHEAD 4096
+#define LINES(cols, bytes) ((16 * (bytes) * L4_QBLOCK / (cols) + 63) / 64)
 
 #if defined(__clang__)
 #define ONE_COPY __attribute__((noinline))
@@ -276,15 +281,12 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
         float sums[L4_GROUP * L4_PANEL] = {0};                                                                         \
         for (size_t b = 0; b < blocks; b += 8) {                                                                        \
             size_t n = blocks - b < 8 ? blocks - b : 8;                                                                 \
-            for (size_t i = 0; i < n; i += cols / L4_QBLOCK, panel += 16 * bytes) {                                     \
-                for (size_t k = 0; k < 16 * bytes; k += 64)                                                             \
-                    L4_ASK_TO_READ(panel + AHEAD + k, 3);                                                               \
-                SPREAD(slot, cols)(panel, part + i);                                         \
-            }                                                                                                           \
+            for (size_t i = 0; i < n; i += cols / L4_QBLOCK, panel += 16 * bytes)                                       \
+                SPREAD(slot, cols)(panel, part + i);                                                                    \
             if (group == 1)                                                                                             \
-                run(kind, 1, 1, 1, part, 0, n, x + b, 1, NULL, 0, sums, &firsts);                                        \
+                run(kind, 1, 1, 1, part, 0, n, x + b, 1, panel + AHEAD, LINES(cols, bytes), sums, &firsts);              \
             else                                                                                                        \
-                run_kinds[kind](part, n, x + b * group, group, NULL, 0, sums);                                          \
+                run_kinds[kind](part, n, x + b * group, group, panel + AHEAD, LINES(cols, bytes), sums);                \
         }                                                                                                               \
         store_rows(sums, group, rows, y, ldy);                                                                           \
     }
