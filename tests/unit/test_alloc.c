@@ -124,15 +124,16 @@ out:
     llama4_sampler_release(sampler);
 }
 
-static void every_allocation(const char *path, const char *in_directory, size_t fail_count)
+/* Every `step`-th one, from `first` on. */
+static void allocations(const char *path, const char *in_directory, size_t fail_count, size_t first, size_t step)
 {
     script truth = {.path = path, .in_directory = in_directory};
     play(&truth);
     CHECK_EQ(truth.heap.live, 0);
     CHECK_EQ(truth.heap.damaged, 0);
     CHECK_EQ(truth.failures, 0);
-    size_t total = truth.heap.calls, met = 0;
-    for (size_t n = 1; n <= total; n++) {
+    size_t total = truth.heap.calls, met = 0, tried = 0;
+    for (size_t n = first; n <= total; n += step, tried++) {
         script s = {.path = path, .in_directory = in_directory, .heap = {.fail_at = n, .fail_count = fail_count}};
         int before = check_failures;
         play(&s);
@@ -154,29 +155,31 @@ static void every_allocation(const char *path, const char *in_directory, size_t 
             break;
         }
     }
-    CHECK_EQ(met, total); /* every one of them did fail once */
-    printf("  %zu allocations\n", total);
+    CHECK(tried > 0);
+    CHECK_EQ(met, tried); /* every one of them did fail once */
+    printf("  %zu of %zu allocations\n", tried, total);
     free(truth.logits);
 }
 
+/* Slow builds share the allocations of the largest model between two ways to fail. */
 TEST(gguf_one_failure)
 {
-    every_allocation(TINY, NULL, 1);
+    allocations(TINY, NULL, 1, 1, 1 + SANITIZED);
 }
 
 TEST(gguf_failing_on)
 {
-    every_allocation(TINY, NULL, SIZE_MAX);
+    allocations(TINY, NULL, SIZE_MAX, 1 + SANITIZED, 1 + SANITIZED);
 }
 
 TEST(directory_one_failure)
 {
-    every_allocation(SCOUT, SCOUT, 1);
+    allocations(SCOUT, SCOUT, 1, 1, 1);
 }
 
 TEST(no_vocabulary_one_failure)
 {
-    every_allocation(LONG, SCOUT, 1);
+    allocations(LONG, SCOUT, 1, 1, 1);
 }
 
 /* Opening alone may also simply be given up. */

@@ -11,14 +11,6 @@
 static const char *const paths[] = {SCOUT, MAVERICK, DENSE, TINY};
 static const int32_t kv_types[] = {LLAMA4_KV_F16, LLAMA4_KV_F32, LLAMA4_KV_I16, LLAMA4_KV_Q8_0};
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SLOW_BUILD 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SLOW_BUILD 1
-#endif
-#endif
-
 typedef struct truth {
     llama4_model *model;
     size_t vocabulary, chunk;
@@ -87,7 +79,7 @@ static void alone(const truth *t, int32_t threads, int32_t batch_size, size_t st
 static void each_model(void (*f)(const truth *t))
 {
     size_t n = sizeof paths / sizeof *paths;
-#ifdef SLOW_BUILD
+#if SANITIZED
     n--; /* the largest one is left to the optimised build */
 #endif
     for (size_t m = 0; m < n; m++)

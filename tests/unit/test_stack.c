@@ -80,18 +80,7 @@ static void *everything(void *argument)
     return NULL;
 }
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#elif defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#endif
-#ifdef SANITIZED
-enum { STACK = 1024 * 1024 }; /* red zones make frames several times as large */
-#else
-enum { STACK = 64 * 1024 };
-#endif
+enum { STACK = SANITIZED ? 1024 * 1024 : 64 * 1024 }; /* red zones make frames several times as large */
 
 TEST(small_stack)
 {
