@@ -201,9 +201,10 @@ static size_t build_batch(llama4_context *c, size_t first, size_t n, size_t limi
     return count;
 }
 
-/* Memory for the first `count` tokens of c->batch. */
-static llama4_status reserve(llama4_context *c, size_t count, llama4_error *error)
+static llama4_status run_batch(llama4_context *c, size_t first, size_t count, size_t n, llama4_error *error)
 {
+    if (c->weights->pool && c->forward.buffers.tokens > 64 && count <= c->forward.buffers.tokens / 8)
+        l4_buffers_clear(&c->forward.buffers, &c->allocator); /* experts shall have the memory */
     llama4_status status = l4_buffers_reserve(&c->forward.buffers, &c->allocator, &c->weights->config, count, error);
     for (size_t i = 0; i < count && status == LLAMA4_OK;) {
         size_t end = i + 1;
@@ -211,19 +212,6 @@ static llama4_status reserve(llama4_context *c, size_t count, llama4_error *erro
             end++;
         status = l4_kv_reserve(&c->kv, &c->kv.sequences[c->batch[i].sequence], c->batch[i].position, end - i, error);
         i = end;
-    }
-    return status;
-}
-
-static llama4_status run_batch(llama4_context *c, size_t first, size_t count, size_t n, llama4_error *error)
-{
-    const size_t held = c->forward.buffers.tokens;
-    if (c->weights->pool && held > 64 && count <= held / 8)
-        l4_buffers_clear(&c->forward.buffers, &c->allocator); /* experts shall have the memory */
-    llama4_status status = reserve(c, count, c->forward.buffers.tokens > count ? NULL : error);
-    if (status && c->forward.buffers.tokens > count) { /* keys and values shall have what a longer batch before left */
-        l4_buffers_clear(&c->forward.buffers, &c->allocator);
-        status = reserve(c, count, error);
     }
     if (status)
         return status;
