@@ -10,6 +10,7 @@ from __future__ import annotations
 import _thread
 import ctypes
 import functools
+import itertools
 import operator
 import os
 import pathlib
@@ -106,18 +107,23 @@ class Handle:
 
     In a cycle, finalisers run in any order, so somebody's may come here after ours: pointer is None then."""
 
-    __slots__ = ("pointer", "_release", "_process", "_keep", "__weakref__")
+    __slots__ = ("_held", "_process", "_keep", "__del__", "__weakref__")
+
+    __del__: Callable[[], object]
 
     def __init__(self, pointer: Any, release: Callable[[Any], Any], *keep: object) -> None:
-        self.pointer = pointer
-        self._release = release
+        self._held = {"pointer": pointer}
         self._process = os.getpid()
         self._keep = keep
+        # What a signal handler raises inside a finaliser in Python is lost, and to release a large model takes long. So there is no instruction
+        # of Python in here: the pointer is taken out, and released if the process is still the same.
+        pointers = iter(functools.partial(self._held.pop, "pointer", None), None)
+        same = map(self._process.__eq__, iter(os.getpid, None))
+        self.__del__ = functools.partial(next, map(release, itertools.compress(pointers, same)), None)
 
-    def __del__(self, getpid: Callable[[], int] = os.getpid) -> None:
-        pointer, self.pointer = self.pointer, None
-        if self._process == getpid():
-            self._release(pointer)
+    @property
+    def pointer(self) -> Any:
+        return self._held.get("pointer")
 
     def here(self) -> bool:
         return self._process == os.getpid()

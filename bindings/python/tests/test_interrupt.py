@@ -1,4 +1,5 @@
 """Ctrl-C."""
+import ctypes
 import gc
 import os
 import signal
@@ -145,6 +146,16 @@ def test_opening_and_converting(tmp_path, monkeypatch):
                 llama4.convert(TINY, tmp_path / "out.gguf")
     time.sleep(0.2)
     assert [p.name for p in tmp_path.iterdir()] in ([], ["out.gguf"])
+
+
+def test_releasing():
+    """What takes long, played by a function of the C library: the exception is not lost in a finaliser."""
+    from llama4 import _native
+
+    handle = _native.Handle(ctypes.c_uint(30), ctypes.CDLL(None).sleep)
+    with Interrupt(0.1, lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)):
+        del handle
+        time.sleep(0)  # an instruction, behind which it is raised
 
 
 def test_handlers_that_do_not_raise(tiny, context):

@@ -50,23 +50,18 @@ def use(things):
 def released(monkeypatch):
     """Counts native objects that were made and given back."""
     counts = {"made": 0, "released": 0}
-    alive = set()
-    make, end = _native.Handle.__init__, _native.Handle.__del__
+    make = _native.Handle.__init__
 
-    def counted_make(self, *rest):
-        make(self, *rest)
-        counts["made"] += 1
-        alive.add(id(self))
-
-    def counted_end(self):
-        end(self)
-        if id(self) in alive:
-            alive.discard(id(self))
+    def counted_make(self, pointer, release, *keep):
+        def counted_release(native):
+            release(native)
             counts["released"] += 1
+
+        make(self, pointer, counted_release, *keep)
+        counts["made"] += 1
 
     gc.collect()
     monkeypatch.setattr(_native.Handle, "__init__", counted_make)
-    monkeypatch.setattr(_native.Handle, "__del__", counted_end)
     yield counts
     gc.collect()
 
