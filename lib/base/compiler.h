@@ -2,6 +2,7 @@
 #ifndef L4_BASE_COMPILER_H
 #define L4_BASE_COMPILER_H
 
+/* 1 in builds with AddressSanitizer, which are slow and use more stack. */
 #if defined(__SANITIZE_ADDRESS__)
 #define L4_SANITIZED 1
 #elif defined(__has_feature)

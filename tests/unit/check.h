@@ -23,18 +23,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* 1 in builds with AddressSanitizer, which are slow and use more stack. */
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-#if !defined(SANITIZED)
-#define SANITIZED 0
-#endif
-
 typedef struct check_case {
     const char *name;
     void (*run)(void);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/compiler.h"
 #include "check.h"
 #include "support.h"
 
@@ -164,12 +165,12 @@ static void allocations(const char *path, const char *in_directory, size_t fail_
 /* Slow builds share the allocations of the largest model between two ways to fail. */
 TEST(gguf_one_failure)
 {
-    allocations(TINY, NULL, 1, 1, 1 + SANITIZED);
+    allocations(TINY, NULL, 1, 1, 1 + L4_SANITIZED);
 }
 
 TEST(gguf_failing_on)
 {
-    allocations(TINY, NULL, SIZE_MAX, 1 + SANITIZED, 1 + SANITIZED);
+    allocations(TINY, NULL, SIZE_MAX, 1 + L4_SANITIZED, 1 + L4_SANITIZED);
 }
 
 TEST(directory_one_failure)

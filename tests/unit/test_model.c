@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/compiler.h"
 #include "check.h"
 #include "support.h"
 
@@ -79,7 +80,7 @@ static void alone(const truth *t, int32_t threads, int32_t batch_size, size_t st
 static void each_model(void (*f)(const truth *t))
 {
     size_t n = sizeof paths / sizeof *paths;
-#if SANITIZED
+#if L4_SANITIZED
     n--; /* the largest one is left to the optimised build */
 #endif
     for (size_t m = 0; m < n; m++)

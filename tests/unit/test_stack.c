@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/compiler.h"
 #include "check.h"
 
 static char converted[] = "/tmp/llama4-stack-XXXXXX";
@@ -80,7 +81,7 @@ static void *everything(void *argument)
     return NULL;
 }
 
-enum { STACK = SANITIZED ? 1024 * 1024 : 64 * 1024 }; /* red zones make frames several times as large */
+enum { STACK = L4_SANITIZED ? 1024 * 1024 : 64 * 1024 }; /* red zones make frames several times as large */
 
 TEST(small_stack)
 {
