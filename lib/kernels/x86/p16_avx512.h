@@ -2,7 +2,6 @@
 #ifndef L4_KERNELS_P16_H
 #define L4_KERNELS_P16_H
 
-#include "base/compiler.h"
 #include "kernels/x86/v16_avx512.h"
 
 #define L4_STEP_TOKENS 8
@@ -93,7 +92,7 @@ static inline void p16_store_sums(uint8_t *p, p16_sums a) { p16_store(p, (p16)a)
 static inline p16 p16_dot(p16 acc, p16 w, p16 x) { return _mm512_dpbusd_epi32(acc, w, x); }
 static inline p16_sums p16_dot_pairs(p16_sums acc, p16 a, p16 b) { return (p16_sums)_mm512_dpwssd_epi32((p16)acc, a, b); }
 #define p16_dot_small p16_dot
-#if defined(__GNUC__) && !defined(__clang__) && !L4_SANITIZED /* with it clang spills twice as much */
+#if defined(__GNUC__) && !defined(__clang__) /* with it clang spills up to twice as much */
 #define L4_DOT_AT /* the instruction reads x: compilers would load what two products share into a register */
 static inline p16 p16_dot_at(p16 acc, p16 w, const int8_t *x)
 {
