@@ -144,10 +144,10 @@ static inline L4_ALWAYS_INLINE void run(const l4_tile_kind kind, const int panel
 {
     for (size_t b = 0; b < blocks; b++, x += group, tile++) {
         for (size_t i = 0; i < each; i++, soon += 64)
-            if (tokens == 1)
+            if (tokens * times <= 2) /* then the first level is faster by up to 6 %; it is not for a whole group */
                 L4_ASK_TO_READ(soon, 3);
             else
-                L4_ASK_TO_READ(soon, 2); /* the first level has its hands full */
+                L4_ASK_TO_READ(soon, 2);
         for (int i = 0; i < times; i++)
             step(kind, panels, tokens, tile, stride, x + i * tokens, sums + SUM(0, i * tokens));
     }
