@@ -4,6 +4,17 @@
  */
 #include "kernels/unpack.h"
 
+#if defined(L4_PANEL_PAIRS)
+#define MOST_PANELS 2
+#else
+#define MOST_PANELS 1
+#endif
+
+/* Where a step keeps what its first halves gave: its caller's, or GCC makes 60 kB more of the portable lanes. */
+typedef struct first_halves {
+    v16 of[L4_STEP_TOKENS * MOST_PANELS];
+} first_halves;
+
 /*
  * One step: a tile of each of `panels` <= 2 panels, `stride` tiles apart, times one block of `tokens` <= L4_STEP_TOKENS tokens; adds to
  * the sums of sixteen rows at sums + SUM(panel, token). `kind`, `panels` and `tokens` are constants where this is inlined.
@@ -43,11 +54,10 @@ static inline L4_ALWAYS_INLINE void dots(const int small, const int panels, cons
 
 /* Eight tokens and two panels: sixteen chains of products side by side. The sums stay in memory, and the first halves' products. */
 static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int panels, const int tokens, const l4_tile *tile, size_t stride,
-                                         const l4_xblock *x, float *sums)
+                                         const l4_xblock *x, float *sums, first_halves *firsts)
 {
     const int halves = kind == L4_TILE_HALVES, small = kind != L4_TILE_OFFSET_128 && !halves;
     p16 n[2][L4_STEP_TOKENS];
-    v16 first[2 * L4_STEP_TOKENS];
     L4_UNROLL(8)
     for (int t = 0; t < tokens; t++)
         n[0][t] = n[1][t] = p16_set(kind == L4_TILE_OFFSET_8 ? x[t].minus_8 : kind == L4_TILE_OFFSET_128 ? x[t].minus_128 : halves ? x[t].first_minus_128 : 0);
@@ -59,7 +69,7 @@ static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int pane
         L4_UNROLL(8)
         for (int t = 0; t < tokens; t++)
             for (int p = 0; p < panels; p++) {
-                first[2 * t + p] = v16_mul(p16_to_v16(n[p][t]), scale[p]);
+                firsts->of[2 * t + p] = v16_mul(p16_to_v16(n[p][t]), scale[p]);
                 n[p][t] = p16_set(x[t].second_minus_128);
             }
         dots(small, panels, tokens, 4, 8, tile, stride, x, n);
@@ -68,7 +78,7 @@ static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int pane
     for (int t = 0; t < tokens; t++)
         for (int p = 0; p < panels; p++) {
             const v16 integers = p16_to_v16(n[p][t]), unit = v16_set(x[t].scale), before = v16_load(sums + SUM(p, t));
-            v16 sum = halves ? v16_fma(v16_fma(integers, other[p], first[2 * t + p]), unit, before)
+            v16 sum = halves ? v16_fma(v16_fma(integers, other[p], firsts->of[2 * t + p]), unit, before)
                              : v16_fma(integers, v16_mul(scale[p], unit), before);
             if (kind == L4_TILE_MINIMUM || kind == L4_TILE_MINIMA)
                 sum = v16_fma(other[p], v16_set(x[t].sum), sum);
@@ -110,24 +120,23 @@ static inline L4_ALWAYS_INLINE void half_step(const int tokens, const int most, 
 }
 
 static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int panels, const int tokens, const l4_tile *tile, size_t stride,
-                                         const l4_xblock *x, float *sums)
+                                         const l4_xblock *x, float *sums, first_halves *firsts)
 {
     const int most = kind == L4_TILE_OFFSET_8 || kind == L4_TILE_MINIMUM ? 31 : kind == L4_TILE_MINIMA ? 63 : 255, halves = kind == L4_TILE_HALVES;
     p16 n[L4_STEP_TOKENS];
-    v16 first[L4_STEP_TOKENS];
     (void)panels, (void)stride;
     for (int t = 0; t < tokens; t++)
         n[t] = p16_set(kind == L4_TILE_OFFSET_8 ? x[t].minus_8 : L4_SIGNED ? 0 : kind == L4_TILE_OFFSET_128 ? x[t].minus_128 : halves ? x[t].first_minus_128 : 0);
     half_step(tokens, most, tile->w, x, 0, n);
     if (halves)
         for (int t = 0; t < tokens; t++) {
-            first[t] = v16_mul(p16_to_v16(n[t]), v16_load(tile->scale));
+            firsts->of[t] = v16_mul(p16_to_v16(n[t]), v16_load(tile->scale));
             n[t] = p16_set(L4_SIGNED ? 0 : x[t].second_minus_128);
         }
     half_step(tokens, most, tile->w + 4, x, 4, n);
     for (int t = 0; t < tokens; t++) {
         const v16 integers = p16_to_v16(n[t]), unit = v16_set(x[t].scale), before = v16_load(sums + SUM(0, t));
-        v16 sum = halves ? v16_fma(v16_fma(integers, v16_load(tile->other), first[t]), unit, before) : v16_fma(integers, v16_mul(v16_load(tile->scale), unit), before);
+        v16 sum = halves ? v16_fma(v16_fma(integers, v16_load(tile->other), firsts->of[t]), unit, before) : v16_fma(integers, v16_mul(v16_load(tile->scale), unit), before);
         if (kind == L4_TILE_MINIMUM || kind == L4_TILE_MINIMA)
             sum = v16_fma(v16_load(tile->other), v16_set(x[t].sum), sum);
         if (kind == L4_TILE_MINIMA)
@@ -140,7 +149,7 @@ static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int pane
 
 /* `blocks` tiles of each panel, `times` times `tokens` tokens of a group of `group`; with each block, `each` lines of `soon` are asked for. */
 static inline L4_ALWAYS_INLINE void run(const l4_tile_kind kind, const int panels, const int tokens, const int times, const l4_tile *tile, size_t stride,
-                                        size_t blocks, const l4_xblock *x, size_t group, const uint8_t *soon, size_t each, float *sums)
+                                        size_t blocks, const l4_xblock *x, size_t group, const uint8_t *soon, size_t each, float *sums, first_halves *firsts)
 {
     for (size_t b = 0; b < blocks; b++, x += group, tile++) {
         for (size_t i = 0; i < each; i++, soon += 64)
@@ -149,7 +158,7 @@ static inline L4_ALWAYS_INLINE void run(const l4_tile_kind kind, const int panel
             else
                 L4_ASK_TO_READ(soon, 2);
         for (int i = 0; i < times; i++)
-            step(kind, panels, tokens, tile, stride, x + i * tokens, sums + SUM(0, i * tokens));
+            step(kind, panels, tokens, tile, stride, x + i * tokens, sums + SUM(0, i * tokens), firsts);
     }
 }
 
@@ -157,10 +166,11 @@ static inline L4_ALWAYS_INLINE void run(const l4_tile_kind kind, const int panel
 static inline L4_ALWAYS_INLINE void run_group(const l4_tile_kind kind, const int panels, const l4_tile *tile, size_t stride, size_t blocks,
                                               const l4_xblock *x, size_t group, const uint8_t *soon, size_t each, float *sums)
 {
+    first_halves firsts;
     size_t t = 0;
 #define WHILE(tokens, times)                                                                                            \
     for (; t + tokens * times <= group; t += tokens * times, each = 0)                                                  \
-    run(kind, panels, tokens, times, tile, stride, blocks, x + t, group, soon, each, sums + SUM(0, t))
+    run(kind, panels, tokens, times, tile, stride, blocks, x + t, group, soon, each, sums + SUM(0, t), &firsts)
     WHILE(L4_STEP_TOKENS, L4_GROUP / L4_STEP_TOKENS);
     WHILE(L4_STEP_TOKENS, 1);
 #if defined(L4_EXACT_TAILS)
@@ -267,13 +277,14 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
     static void slot##_panel(const uint8_t *panel, size_t blocks, const l4_xblock *x, size_t group, size_t rows, float *y, size_t ldy) \
     {                                                                                                                   \
         l4_tile part[8];                                                                                                \
+        first_halves firsts;                                                                                            \
         float sums[L4_GROUP * L4_PANEL] = {0};                                                                         \
         for (size_t b = 0; b < blocks; b += 8) {                                                                        \
             size_t n = blocks - b < 8 ? blocks - b : 8;                                                                 \
             for (size_t i = 0; i < n; i += cols / L4_QBLOCK, panel += 16 * bytes)                                       \
                 SPREAD(slot, cols)(panel, part + i);                                                                    \
             if (group == 1)                                                                                             \
-                run(kind, 1, 1, 1, part, 0, n, x + b, 1, panel + AHEAD, LINES(cols, bytes), sums);              \
+                run(kind, 1, 1, 1, part, 0, n, x + b, 1, panel + AHEAD, LINES(cols, bytes), sums, &firsts);              \
             else                                                                                                        \
                 run_kinds[kind](part, n, x + b * group, group, panel + AHEAD, LINES(cols, bytes), sums);                \
         }                                                                                                               \
