@@ -3,6 +3,10 @@
 
 #include <string.h>
 
+#include "base/compiler.h"
+
+#define AHEAD 2048 /* bytes of a panel, asked for before they are written */
+
 /* The fields of a stored block, in file order: a count of units and their size. */
 typedef struct field {
     uint8_t unit;   /* bytes: 1, 2 or 4; 0 ends the list */
@@ -119,6 +123,8 @@ void l4_panel_pack(uint32_t type, const uint8_t *first, size_t stride, size_t ro
         from[r] = r < rows ? first + r * stride : nothing;
     for (size_t block = 0; block < cols / l->block; block++, panel += (size_t)l->bytes * L4_PANEL) {
         size_t at = 0;
+        for (size_t i = 0; i < (size_t)l->bytes * L4_PANEL; i += 64)
+            L4_ASK_TO_WRITE(panel + AHEAD + i);
         for (const field *f = l->fields; f < l->fields + 5 && f->unit; at += (size_t)f->unit * f->units, f++) {
             uint8_t *to = panel + at * L4_PANEL;
             if (f->unit == 4)
