@@ -23,9 +23,15 @@ struct l4_disk {
     l4_input *inputs;    /* one for each file */
     uint8_t *buffers[L4_DISK_THREADS], *buffer_memory;
     l4_fetch *first;     /* the queue: what has pieces to begin or under way, in order of l4_disk_start */
+    struct {
+        const l4_fetch *fetch;
+        uint32_t piece;
+    } busy[L4_DISK_THREADS]; /* what each reader is at */
     gathering *gatherings;
     uint64_t bytes;
     double seconds, since; /* since: when the queue last became non-empty */
+    int awaiting;          /* threads in l4_disk_await */
+    double awaited, awaiting_since;
 };
 
 /* The most hasty, and of those the one that was started first. */
@@ -98,6 +104,16 @@ static void bury(l4_disk *r)
     }
 }
 
+/* Pieces begin in order, but end in any. */
+static void count_arrived(const l4_disk *r, l4_fetch *f)
+{
+    uint32_t arrived = f->claimed;
+    for (size_t i = 0; i < L4_DISK_THREADS; i++)
+        if (r->busy[i].fetch == f && r->busy[i].piece < arrived)
+            arrived = r->busy[i].piece;
+    atomic_store_explicit(&f->arrived, arrived, memory_order_release);
+}
+
 static int step(void *user, int worker)
 {
     l4_disk *r = user;
@@ -110,20 +126,26 @@ static int step(void *user, int worker)
     uint64_t read = 0;
     llama4_error error = LLAMA4_ERROR_INIT;
     f->active++;
+    r->busy[worker].fetch = f;
+    r->busy[worker].piece = piece;
     l4_crew_unlock(r->crew);
     const llama4_status status = l4_load_piece(&f->load, r->inputs, piece, f->memory, r->buffers[worker], &read, &error);
     l4_crew_lock(r->crew);
     r->bytes += read;
+    r->busy[worker].fetch = NULL;
     f->active--;
     if (status && f->error.status == LLAMA4_OK) {
         f->error = error;
         f->claimed = f->load.pieces; /* the rest is of no use */
     }
+    if (f->error.status == LLAMA4_OK)
+        count_arrived(r, f);
     if (f->active == 0 && f->claimed == f->load.pieces) {
         leave(r, f);
         f->state = f->error.status ? L4_FETCH_FAILED : L4_FETCH_READY;
         l4_crew_tell(r->crew);
-    }
+    } else if (r->awaiting)
+        l4_crew_tell(r->crew);
     return 1;
 }
 
@@ -199,6 +221,7 @@ void l4_disk_start(l4_disk *r, l4_fetch *f, l4_fetch_haste haste)
     f->state = L4_FETCH_QUEUED;
     f->haste = haste;
     f->claimed = f->active = 0;
+    atomic_store_explicit(&f->arrived, 0, memory_order_relaxed);
     f->error = (llama4_error)LLAMA4_ERROR_INIT;
     l4_crew_call(r->crew);
 }
@@ -235,7 +258,24 @@ l4_disk_totals l4_disk_count(const l4_disk *r)
     int direct = 1;
     for (size_t i = 0; i < r->archive->n_files; i++)
         direct &= l4_input_is_direct(&r->inputs[i]);
-    return (l4_disk_totals){r->bytes, r->seconds + (r->first ? l4_clock() - r->since : 0), direct};
+    return (l4_disk_totals){r->bytes, r->seconds + (r->first ? l4_clock() - r->since : 0),
+                            r->awaited + (r->awaiting ? l4_clock() - r->awaiting_since : 0), direct};
+}
+
+int l4_disk_await(l4_disk *r, l4_fetch *f, uint32_t pieces, const atomic_int *cancel)
+{
+    if (atomic_load_explicit(&f->arrived, memory_order_acquire) >= pieces)
+        return 1;
+    l4_crew_lock(r->crew);
+    if (r->awaiting++ == 0)
+        r->awaiting_since = l4_clock();
+    while (f->state == L4_FETCH_QUEUED && atomic_load_explicit(&f->arrived, memory_order_relaxed) < pieces && !atomic_load(cancel))
+        l4_disk_wait(r);
+    if (--r->awaiting == 0)
+        r->awaited += l4_clock() - r->awaiting_since;
+    const int came = atomic_load_explicit(&f->arrived, memory_order_relaxed) >= pieces;
+    l4_crew_unlock(r->crew);
+    return came;
 }
 
 llama4_status l4_disk_gather(l4_disk *r, const uint8_t *const *places, size_t n, size_t size, uint8_t *out, const atomic_int *cancel,

@@ -20,6 +20,7 @@ typedef struct l4_fetch {
     l4_fetch_haste haste;
     uint32_t claimed;  /* pieces that were begun */
     uint32_t active;   /* of those, under way */
+    atomic_uint arrived; /* pieces, from the first on, that are in memory */
     llama4_error error; /* when it failed */
     struct l4_fetch *next;
 } l4_fetch;
@@ -49,10 +50,15 @@ void l4_disk_abort(l4_disk *r, l4_fetch *f); /* of no use any more: idle now, or
 typedef struct l4_disk_totals {
     uint64_t bytes;  /* read from the files */
     double seconds;  /* while something was to be read */
+    double awaited;  /* while somebody was in l4_disk_await */
     int direct;      /* past the system's cache */
 } l4_disk_totals;
 
 l4_disk_totals l4_disk_count(const l4_disk *r);
+
+/* Without the lock, for a fetch that its caller keeps from being used otherwise: waits until its first `pieces` pieces are in memory. 0: they will
+ * not come, or *cancel was set. */
+int l4_disk_await(l4_disk *r, l4_fetch *f, uint32_t pieces, const atomic_int *cancel);
 
 /* Without the lock: copies of `size` bytes from each of n places, addresses in the mapped files, which are not touched; out[n * size]. Fails with
  * LLAMA4_ERR_CANCELLED soon after *cancel was set, whatever the disk does. */

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define NONE UINT32_MAX
+#define NONE L4_NO_EXPERT
 
 /* What a visit knows of an expert. */
 enum { UNUSED, WANTED, MISSED, JOINED, COMING, HELD, DONE }; /* JOINED: somebody else had it read */
@@ -313,11 +313,12 @@ static void read_guesses(l4_experts *x, l4_visit *v)
     v->guess.n = 0;
 }
 
-/* One round over the experts; what was found in *held and *open (still on the way), or the fetch that failed. */
-static const l4_fetch *look_around(l4_experts *x, l4_visit *v, const l4_ffn **ffn, size_t *held)
+/* One round over the experts: how many can be taken, or the fetch that failed. */
+static const l4_fetch *look_around(l4_experts *x, l4_visit *v, const l4_ffn **ffn, size_t *taken)
 {
     size_t homeless = 0;
-    *held = 0;
+    *taken = 0;
+    v->coming = NONE;
     for (uint32_t e = 0; e < x->per_layer; e++) {
         ffn[e] = NULL;
         if (v->state[e] == UNUSED || v->state[e] == DONE)
@@ -328,8 +329,16 @@ static const l4_fetch *look_around(l4_experts *x, l4_visit *v, const l4_ffn **ff
         homeless += v->state[e] == MISSED;
         if (v->state[e] == HELD) {
             ffn[e] = &x->slots[v->slot[e]].ffn;
-            ++*held;
-        }
+            ++*taken;
+        } else if (!v->scan && v->state[e] != MISSED && (v->coming == NONE || x->slots[v->slot[e]].used < x->slots[v->slot[v->coming]].used))
+            v->coming = e;
+    }
+    if (v->coming != NONE) {
+        slot *s = &x->slots[v->slot[v->coming]];
+        v->arrival.disk = x->disk;
+        v->arrival.fetch = &s->fetch;
+        ffn[v->coming] = &s->ffn;
+        ++*taken;
     }
     if (v->scan && !homeless)
         read_ahead(x, v);
@@ -351,18 +360,19 @@ static void drop_all(l4_experts *x, l4_visit *v)
 llama4_status l4_experts_take(l4_experts *x, l4_visit *v, int wait, const atomic_int *cancel, const l4_ffn **ffn, llama4_error *error)
 {
     llama4_status status = LLAMA4_OK;
-    size_t held = 0;
+    size_t taken = 0;
     double start_of_wait = 0;
+    v->arrival.cancel = cancel;
     l4_disk_lock(x->disk);
     for (;;) {
-        const l4_fetch *failed = look_around(x, v, ffn, &held);
+        const l4_fetch *failed = look_around(x, v, ffn, &taken);
         if (failed)
             status = l4_fail(error, failed->error.status, "%s", failed->error.message);
-        else if (wait && !held && atomic_load(cancel))
+        else if (((wait && !taken) || v->coming != NONE) && atomic_load(cancel))
             status = l4_fail(error, LLAMA4_ERR_CANCELLED, "cancelled while experts were read");
-        else if (wait && !held && !x->alive)
+        else if (wait && !taken && !x->alive)
             status = l4_fail(error, LLAMA4_ERR_MEMORY, "out of memory: %llu bytes for an expert", (unsigned long long)x->slot_bytes);
-        if (status || held || !wait || !v->left)
+        if (status || taken || !wait || !v->left)
             break;
         if (start_of_wait == 0)
             start_of_wait = l4_clock();
@@ -380,9 +390,12 @@ void l4_experts_give(l4_experts *x, l4_visit *v)
 {
     l4_disk_lock(x->disk);
     for (uint32_t e = 0; e < x->per_layer; e++) {
-        if (v->state[e] != HELD)
+        if (v->state[e] != HELD && e != v->coming)
             continue;
         slot *s = &x->slots[v->slot[e]];
+        if (s->fetch.state != L4_FETCH_READY)
+            continue; /* failed, or cancelled */
+        s->used = ++x->clock;
         if (!v->scan)
             s->cold = s->scanned = 0;
         else if (s->scanned)
@@ -392,6 +405,11 @@ void l4_experts_give(l4_experts *x, l4_visit *v)
         v->left--;
     }
     l4_disk_unlock(x->disk);
+}
+
+int l4_arrival_wait(const l4_arrival *a, const l4_matrix *m, size_t rows)
+{
+    return l4_disk_await(a->disk, a->fetch, l4_load_reach(&a->fetch->load, a->fetch->memory, m, rows), a->cancel);
 }
 
 void l4_experts_end(l4_experts *x, l4_visit *v)
@@ -502,6 +520,7 @@ l4_experts_totals l4_experts_count(l4_experts *x)
     t.slots = x->alive;
     t.most_slots = x->most;
     t.read = l4_disk_count(x->disk);
+    t.wait_seconds += t.read.awaited;
     l4_disk_unlock(x->disk);
     return t;
 }

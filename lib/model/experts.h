@@ -2,8 +2,8 @@
  * Routed experts that do not all fit into memory. A fixed number of slots holds some, packed as the kernels want them; the others are read
  * when a batch needs them. Any number of contexts share the slots.
  *
- * A batch visits a layer: it says which experts it needs, takes those that are there, computes with them, gives them back, and comes again
- * for the next. Nobody waits while holding one, so any number of slots, down to one, gets everybody through.
+ * A batch visits a layer: it says which experts it needs, takes those that are there and one that is on its way, computes with them, gives
+ * them back, and comes again for the next. Nobody waits for a slot while using one, so any number of slots, down to one, gets everybody through.
  */
 #ifndef L4_MODEL_EXPERTS_H
 #define L4_MODEL_EXPERTS_H
@@ -14,6 +14,7 @@
 #include "model/disk.h"
 
 #define L4_EXPERTS_KEPT 2 /* slots that others' need of memory leaves */
+#define L4_NO_EXPERT UINT32_MAX
 
 typedef struct l4_experts l4_experts;
 
@@ -35,6 +36,16 @@ typedef struct l4_guess {
     uint32_t expert[L4_GUESSES];
 } l4_guess;
 
+/* An expert on its way: gate, up and down come one after the other, each from its first row on. */
+typedef struct l4_arrival {
+    l4_disk *disk;
+    l4_fetch *fetch;
+    const atomic_int *cancel;
+} l4_arrival;
+
+/* Waits for the first rows of one of its matrices. 0: they will not come, or *cancel was set; l4_experts_take says why. */
+int l4_arrival_wait(const l4_arrival *a, const l4_matrix *m, size_t rows);
+
 /* One batch in one layer. */
 typedef struct l4_visit {
     uint32_t layer;
@@ -42,6 +53,8 @@ typedef struct l4_visit {
     uint8_t *state;   /* [experts]; both arrays are the caller's */
     uint32_t *slot;   /* [experts] */
     size_t left;      /* experts that were not given back yet */
+    uint32_t coming;  /* the one of those taken that is on its way, or L4_NO_EXPERT */
+    l4_arrival arrival;
     l4_guess guess;   /* the caller's, of a layer after this one */
 } l4_visit;
 
@@ -49,11 +62,11 @@ typedef struct l4_visit {
  * What is guessed for the next one, v->guess, is read once all that is needed is on its way, as long as most guesses were right so far. */
 void l4_experts_begin(l4_experts *x, l4_visit *v, uint32_t layer, const uint32_t *counts, const l4_guess *earlier);
 
-/* Sets ffn[e] of each expert that is there now, NULL for the others, and has the missing ones read. With `wait`, returns when there is at
- * least one. On failure nothing is held any more. */
+/* Sets ffn[e] of each expert that is there now and, unless this is a scan, of v->coming, NULL for the others, and has the missing ones read.
+ * With `wait`, returns when there is at least one. On failure nothing is held any more. */
 llama4_status l4_experts_take(l4_experts *x, l4_visit *v, int wait, const atomic_int *cancel, const l4_ffn **ffn, llama4_error *error);
 
-/* The ones that were taken last are no longer used. */
+/* The ones that were taken last are no longer used; v->coming is still wanted if it has not come. */
 void l4_experts_give(l4_experts *x, l4_visit *v);
 
 /* Gives up what is still wanted. */

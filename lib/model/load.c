@@ -84,6 +84,22 @@ l4_matrix l4_load_matrix(const l4_load *load, const l4_matrix *m, const uint8_t 
     return to;
 }
 
+uint32_t l4_load_reach(const l4_load *load, const uint8_t *memory, const l4_matrix *view, size_t rows)
+{
+    const uint64_t at = (uint64_t)(view->data - memory);
+    const l4_part *p = load->parts;
+    uint32_t before = 0;
+    while (at >= p->at + p->bytes)
+        before += p++->pieces;
+    uint64_t bytes = p->source;
+    if (p->packed)
+        bytes = (rows + L4_PANEL - 1) / L4_PANEL * L4_PANEL * p->from.stride;
+    else if (view->layout == L4_ROWS)
+        bytes = at - p->at + rows * view->stride;
+    const uint64_t pieces = (bytes + p->piece - 1) / p->piece;
+    return before + (pieces < p->pieces ? (uint32_t)pieces : p->pieces);
+}
+
 llama4_status l4_load_piece(const l4_load *load, l4_input *inputs, uint32_t piece, uint8_t *memory, uint8_t *buffer, uint64_t *read, llama4_error *error)
 {
     const l4_part *p = load->parts;

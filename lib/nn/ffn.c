@@ -28,9 +28,9 @@ void l4_ffn_dense(const l4_exec *e, const l4_ffn *f, const float *x, size_t toke
 {
     size_t width = f->gate.cols, ff = f->gate.rows;
     float *gate = hidden, *up = hidden + tokens * ff;
-    const l4_product in[] = {{&f->gate, x, width, tokens, gate, ff}, {&f->up, x, width, tokens, up, ff}};
+    const l4_product in[] = {{&f->gate, x, width, tokens, gate, ff, NULL}, {&f->up, x, width, tokens, up, ff, NULL}};
     l4_linear(e, in, 2);
     l4_gate(e, gate, up, tokens * ff);
-    const l4_product out = {&f->down, gate, ff, tokens, y, width};
+    const l4_product out = {&f->down, gate, ff, tokens, y, width, NULL};
     l4_linear(e, &out, 1);
 }

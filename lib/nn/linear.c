@@ -4,6 +4,7 @@
 
 #include "base/compiler.h"
 
+#define GROUPS_ARRIVING 8     /* at a time, of a matrix that is on its way */
 #define GROUP 16              /* rows that are handed out together: so many, or a multiple that suits the layout */
 #define BLOCK_FLOATS (1 << 18) /* decoded rows at a time: 1 MB, to stay in the second-level cache */
 
@@ -179,6 +180,8 @@ static void task(void *argument, size_t begin, size_t end, int worker)
         if (from >= to)
             continue;
         size_t group = group_rows(p), last = to * group < p->w->rows ? to * group : p->w->rows;
+        if (p->arriving && !l4_arrival_wait(p->arriving, p->w, last))
+            continue;
         if (p->w->layout == L4_PACKED)
             do_panels(j->exec, p, j->exec->quantized + j->exec->first_block[i], from * group, last, scratch);
         else if (p->w->layout == L4_COLUMNS)
@@ -233,12 +236,14 @@ static void quantize(const l4_exec *e, const l4_product *products, size_t n)
 void l4_linear(const l4_exec *e, const l4_product *products, size_t n)
 {
     job j = {e, products, n};
-    size_t total = 0;
+    size_t total = 0, grain = SIZE_MAX;
     double work = 0;
     for (size_t i = 0; i < n; i++) {
         total += groups(&products[i]);
+        grain = products[i].arriving ? GROUPS_ARRIVING : grain;
         work += (double)products[i].w->rows * products[i].w->cols * (double)products[i].tokens;
     }
     quantize(e, products, n);
-    l4_pool_run(e->pool, task, &j, total, l4_grain(e, total, work));
+    grain = l4_grain(e, total, work) < grain ? l4_grain(e, total, work) : grain;
+    l4_pool_run(e->pool, task, &j, total, grain);
 }

@@ -2,7 +2,7 @@
 #ifndef L4_NN_LINEAR_H
 #define L4_NN_LINEAR_H
 
-#include "model/weights.h"
+#include "model/experts.h"
 #include "nn/exec.h"
 
 typedef struct l4_product {
@@ -12,6 +12,7 @@ typedef struct l4_product {
     size_t tokens;
     float *y;           /* token t at y + t * ldy: rows numbers */
     size_t ldy;
+    const l4_arrival *arriving; /* w is on its way; NULL: it is there. Rows that never come are left out */
 } l4_product;
 
 /* All the products in one parallel region, split by rows. A row's sum runs in the order of c whatever the split, the number of

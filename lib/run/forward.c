@@ -114,9 +114,9 @@ static void attention_block(l4_forward *f, const l4_token *tokens, size_t n, uin
     const size_t q_width = (size_t)c->heads * c->head_dim, kv_width = (size_t)c->kv_heads * c->head_dim;
     l4_rms_norm_rows(&f->exec, b->x, l->attn_norm, c->norm_epsilon, b->norm, n, c->width);
     const l4_product qkv[] = {
-        {&l->q, b->norm, c->width, n, b->q, q_width},
-        {&l->k, b->norm, c->width, n, b->k, kv_width},
-        {&l->v, b->norm, c->width, n, b->v, kv_width},
+        {&l->q, b->norm, c->width, n, b->q, q_width, NULL},
+        {&l->k, b->norm, c->width, n, b->k, kv_width, NULL},
+        {&l->v, b->norm, c->width, n, b->v, kv_width, NULL},
     };
     l4_linear(&f->exec, qkv, 3);
     job j = {.f = f, .tokens = tokens, .layer = layer};
@@ -126,7 +126,7 @@ static void attention_block(l4_forward *f, const l4_token *tokens, size_t n, uin
         .kv_heads = c->kv_heads, .d = c->head_dim, .layer_offset = f->kv->layer_offset[layer], .kv_slot = f->kv->slot,
     };
     l4_attention(&f->exec, &args);
-    const l4_product o = {&l->o, b->out, q_width, n, b->y, c->width};
+    const l4_product o = {&l->o, b->out, q_width, n, b->y, c->width, NULL};
     l4_linear(&f->exec, &o, 1);
     l4_add(&f->exec, b->x, b->y, n * c->width);
 }

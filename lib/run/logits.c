@@ -13,7 +13,7 @@ void l4_logits_compute(const l4_forward *f, const l4_token *tokens, size_t n, in
             l4_rms_norm(f->exec.kernels, f->buffers.x + t * c->width, w->output_norm, c->norm_epsilon, f->buffers.norm + to, c->width);
             wanted++;
         }
-    const l4_product output = {&w->output, f->buffers.norm, c->width, wanted, logits + (size_t)first_row * c->vocab, c->vocab};
+    const l4_product output = {&w->output, f->buffers.norm, c->width, wanted, logits + (size_t)first_row * c->vocab, c->vocab, NULL};
     if (wanted)
         l4_linear(&f->exec, &output, 1);
 }

@@ -65,12 +65,12 @@ static int equal_to_single(bed *b, const l4_matrix *m, size_t tokens)
 {
     const float mark = 12345.0f;
     const size_t ldy = m->rows + PAD;
-    const l4_product all = {m, b->x, m->cols, tokens, b->many, ldy};
+    const l4_product all = {m, b->x, m->cols, tokens, b->many, ldy, NULL};
     for (size_t i = 0; i < tokens * ldy; i++)
         b->many[i] = mark;
     l4_linear(&b->exec, &all, 1);
     for (size_t t = 0; t < tokens; t++) {
-        const l4_product one = {m, b->x + t * m->cols, m->cols, 1, b->single, m->rows};
+        const l4_product one = {m, b->x + t * m->cols, m->cols, 1, b->single, m->rows, NULL};
         l4_linear(&b->exec, &one, 1);
         if (memcmp(b->single, b->many + t * ldy, m->rows * sizeof(float)) != 0)
             return 0;
