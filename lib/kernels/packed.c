@@ -118,13 +118,16 @@ void l4_panel_pack(uint32_t type, const uint8_t *first, size_t stride, size_t ro
 {
     static const uint8_t nothing[256]; /* a missing row: nobody looks at its sums */
     const layout *l = find(type);
-    const uint8_t *from[L4_PANEL];
+    const uint8_t *from[L4_PANEL], *next = first + stride * L4_PANEL; /* the next panel: sixteen rows side by side are more than processors foresee */
     for (size_t r = 0; r < L4_PANEL; r++)
         from[r] = r < rows ? first + r * stride : nothing;
     for (size_t block = 0; block < cols / l->block; block++, panel += (size_t)l->bytes * L4_PANEL) {
         size_t at = 0;
-        for (size_t i = 0; i < (size_t)l->bytes * L4_PANEL; i += 64)
+        for (size_t i = 0; i < (size_t)l->bytes * L4_PANEL; i += 64) {
             L4_ASK_TO_WRITE(panel + AHEAD + i);
+            L4_ASK_TO_READ(next + i, 2);
+        }
+        next += (size_t)l->bytes * L4_PANEL;
         for (const field *f = l->fields; f < l->fields + 5 && f->unit; at += (size_t)f->unit * f->units, f++) {
             uint8_t *to = panel + at * L4_PANEL;
             if (f->unit == 4)
