@@ -13,7 +13,7 @@ typedef struct slot {
     l4_ffn ffn;
     uint32_t entry;     /* layer * experts + expert; NONE: empty */
     uint32_t pins;      /* visits that wait for it or hold it */
-    uint64_t used;      /* when it was last asked for */
+    uint64_t used;      /* when it was last put into the queue, or given back */
     uint8_t cold;       /* used by a scan only: goes first */
     uint8_t ahead;      /* read ahead, not yet asked for */
     uint8_t scanned;    /* brought by a scan */
@@ -261,10 +261,9 @@ static void look(l4_experts *x, l4_visit *v, uint32_t e)
     if (v->state[e] != JOINED && v->state[e] != COMING)
         return;
     s = &x->slots[v->slot[e]];
-    if (s->fetch.state == L4_FETCH_READY) {
-        s->used = ++x->clock;
+    if (s->fetch.state == L4_FETCH_READY)
         v->state[e] = HELD;
-    } else if (s->fetch.state == L4_FETCH_FAILED && v->state[e] == JOINED) { /* perhaps it failed before this visit began */
+    else if (s->fetch.state == L4_FETCH_FAILED && v->state[e] == JOINED) { /* perhaps it failed before this visit began */
         unpin(x, s);
         v->state[e] = MISSED;
     }

@@ -80,7 +80,7 @@ typedef struct l4_experts_totals {
     uint64_t requests, hits;   /* experts asked for, and of those already in memory */
     uint64_t ahead, wasted;    /* read before they were asked for; and of those never used */
     uint64_t guesses, right;   /* experts guessed from the layer before, whether or not they were read; and of those needed */
-    double wait_seconds;       /* of computing threads */
+    double wait_seconds;       /* while computing threads waited, all or some of them */
     l4_disk_totals read;
 } l4_experts_totals;
 
