@@ -4,7 +4,6 @@
 
 #include "flow/memory.h"
 #include "format/types.h"
-#include "model/pack.h"
 
 llama4_status llama4_model_params_init(llama4_model_params *params, size_t size)
 {

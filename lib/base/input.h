@@ -1,4 +1,4 @@
-/* Reading a mapped file's bytes at given places, past the system's cache where that is possible: what is read once, and kept elsewhere,
+/* Reading a mapped file's bytes at given places, through the system's cache or past it, if that is possible: what is read once, and kept elsewhere,
  * need not push other things out. A file that has become shorter is an error here, where touching the mapping would be a fault. */
 #ifndef L4_BASE_INPUT_H
 #define L4_BASE_INPUT_H
@@ -13,12 +13,13 @@ typedef struct l4_input {
     const uint8_t *memory; /* of a mapping without a file: it is read instead */
     void *file;            /* through the cache */
     void *direct;          /* past the cache; or NULL */
+    int cached;            /* what is read is to stay in the cache */
     uint64_t size;         /* when it was opened */
     atomic_int refused;    /* the file system did not like a direct read */
 } l4_input;
 
-/* The mapping must outlive *out. Never fails: in the worst case reads do. */
-void l4_input_open(const l4_mapping *m, l4_input *out);
+/* The mapping must outlive *out. Never fails: in the worst case reads do. cached: 0: past the cache, as far as the system can. */
+void l4_input_open(const l4_mapping *m, int cached, l4_input *out);
 void l4_input_close(l4_input *in);
 
 /* 1: reads go past the cache. */

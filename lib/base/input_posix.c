@@ -14,7 +14,7 @@ static int fd_of(void *handle)
     return (int)(intptr_t)handle - 1;
 }
 
-void l4_input_open(const l4_mapping *m, l4_input *out)
+void l4_input_open(const l4_mapping *m, int cached, l4_input *out)
 {
     memset(out, 0, sizeof *out);
     out->size = m->size;
@@ -24,6 +24,9 @@ void l4_input_open(const l4_mapping *m, l4_input *out)
         return;
     }
     out->file = m->handle;
+    out->cached = cached;
+    if (cached)
+        return;
 #if defined(__linux__) && defined(O_DIRECT)
     /* A description of its own, of the same file even if the path now leads elsewhere: the flag must not reach the host's. */
     char path[40];
@@ -89,11 +92,13 @@ llama4_status l4_input_read(l4_input *in, uint64_t offset, size_t size, uint8_t 
     }
     if (in->file && !l4_input_is_direct(in)) {
 #if defined(POSIX_FADV_WILLNEED)
-        posix_fadvise(fd_of(in->file), (off_t)(offset - lead), (off_t)whole, POSIX_FADV_WILLNEED);
+        if (!in->cached)
+            posix_fadvise(fd_of(in->file), (off_t)(offset - lead), (off_t)whole, POSIX_FADV_WILLNEED);
 #endif
         got = read_at(fd_of(in->file), buffer, whole, need, offset - lead);
 #if defined(POSIX_FADV_DONTNEED)
-        posix_fadvise(fd_of(in->file), (off_t)(offset - lead), (off_t)whole, POSIX_FADV_DONTNEED);
+        if (!in->cached)
+            posix_fadvise(fd_of(in->file), (off_t)(offset - lead), (off_t)whole, POSIX_FADV_DONTNEED);
 #endif
     }
     if (got < 0) {

@@ -7,7 +7,7 @@
 #endif
 #include <windows.h>
 
-void l4_input_open(const l4_mapping *m, l4_input *out)
+void l4_input_open(const l4_mapping *m, int cached, l4_input *out)
 {
     memset(out, 0, sizeof *out);
     out->size = m->size;
@@ -17,6 +17,9 @@ void l4_input_open(const l4_mapping *m, l4_input *out)
         return;
     }
     out->file = m->handle;
+    out->cached = cached;
+    if (cached)
+        return;
     HANDLE direct = ReOpenFile(m->handle, GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, FILE_FLAG_NO_BUFFERING);
     out->direct = direct == INVALID_HANDLE_VALUE ? NULL : direct;
 }

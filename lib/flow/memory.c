@@ -1,11 +1,10 @@
-/* Bound weights and a budget -> weights in memory: packed at once (model/pack.h), or streamed (model/resident.h). */
+/* Bound weights and a budget -> weights in memory, all or some of them (model/resident.h). */
 #include "flow/memory.h"
 
 #include <stdio.h>
 
 #include "base/memory.h"
 #include "model/experts.h"
-#include "model/pack.h"
 #include "model/resident.h"
 #include "run/context.h"
 
@@ -14,14 +13,19 @@
 #define MANY_TOKENS 512
 #define THREADS 4        /* that such a context is supposed to have */
 
-/* Lets the system read ahead, slice by slice, unless the files would push everything else out of memory. */
-static llama4_status prefetch(const l4_archive *archive, const llama4_model_params *params, const char *name, llama4_error *error)
+static uint64_t total_size(const l4_archive *archive)
 {
-    uint64_t total = 0, done = 0, memory = l4_memory_size();
+    uint64_t total = 0;
     for (size_t i = 0; i < archive->n_files; i++)
         total += archive->files[i].size;
-    if (total > memory / 4 * 3)
-        return LLAMA4_OK;
+    return total;
+}
+
+/* Lets the system read ahead, slice by slice. */
+static llama4_status prefetch(const l4_archive *archive, const llama4_model_params *params, const char *name, llama4_error *error)
+{
+    const uint64_t total = total_size(archive);
+    uint64_t done = 0;
     for (size_t i = 0; i < archive->n_files; i++)
         for (size_t at = 0; at < archive->files[i].size; at += PREFETCH_STEP) {
             size_t left = archive->files[i].size - at, step = left < PREFETCH_STEP ? left : PREFETCH_STEP;
@@ -40,14 +44,23 @@ static unsigned long long megabytes(uint64_t bytes)
 
 static llama4_status stream(llama4_model *m, const llama4_model_params *params, const l4_footprint *f, llama4_error *error)
 {
-    llama4_status status = l4_weights_stream(&m->weights, m->archive, m->budget, f, (uint32_t)params->expert_slots, params->progress,
-                                             params->progress_user, 0.2f, error);
+    const l4_weights_progress progress = {params->progress, params->progress_user, 0.2f};
+    llama4_status status = l4_weights_stream(&m->weights, m->archive, m->budget, f, (uint32_t)params->expert_slots, &progress, error);
     for (size_t i = 0; status == LLAMA4_OK && i < m->archive->n_files; i++)
         l4_map_forget(&m->archive->files[i], 0, m->archive->files[i].size);
     if (status == LLAMA4_OK)
         l4_say(&m->log, LLAMA4_LOG_INFO, "experts are read from the disk when they are needed: %llu MB of weights stay in memory, and up to %llu MB of experts",
                megabytes(f->resident), megabytes(l4_experts_room(m->weights.pool)));
     return status;
+}
+
+/* Files that would push everything else out of the system's cache, their own beginnings included, are read past it. */
+static llama4_status load(llama4_model *m, const llama4_model_params *params, const l4_footprint *f, const char *name, llama4_error *error)
+{
+    const l4_weights_progress progress = {params->progress, params->progress_user, 0.3f};
+    const int cached = total_size(m->archive) <= l4_memory_size() / 4 * 3;
+    llama4_status status = cached ? prefetch(m->archive, params, name, error) : LLAMA4_OK;
+    return status ? status : l4_weights_load(&m->weights, m->archive, f, cached, &progress, error);
 }
 
 llama4_status l4_memory_fill(llama4_model *m, const llama4_model_params *params, const char *name, llama4_error *error)
@@ -78,8 +91,7 @@ llama4_status l4_memory_fill(llama4_model *m, const llama4_model_params *params,
     }
     if (m->budget)
         l4_budget_take(m->budget, all);
-    status = prefetch(m->archive, params, name, error);
-    return status ? status : l4_weights_pack(&m->weights, m->archive, params->progress, params->progress_user, 0.3f, error);
+    return load(m, params, &f, name, error);
 }
 
 void l4_memory_describe(llama4_model *m, llama4_memory_info *info)

@@ -131,6 +131,17 @@ static llama4_status add_vision(opening *o, const char *directory, llama4_error 
     return LLAMA4_OK;
 }
 
+/* All weights are in memory: the model's files are of no more use, unless pictures want some of them. */
+static void let_go(llama4_model *m)
+{
+    if (m->weights.disk || m->vision.archive == m->archive)
+        return;
+    if (m->gguf)
+        l4_gguf_unmap(m->gguf);
+    else
+        l4_archive_unmap(&m->safetensors);
+}
+
 static void destroy(llama4_model *m)
 {
     l4_allocator a = m->allocator;
@@ -168,6 +179,8 @@ static llama4_status fill(opening *o, const l4_source *source, llama4_error *err
             l4_map_close_file(&m->archive->files[i]);
     if (status == LLAMA4_OK && !source->as_stored)
         status = add_vision(o, directory ? source->path : NULL, error);
+    if (status == LLAMA4_OK && !m->header_only && !source->as_stored)
+        let_go(m);
     return status ? status : report(o, 1.0f, error);
 }
 

@@ -156,7 +156,7 @@ static llama4_status measure_disk(const l4_allocator *a, const l4_mapping *file,
         l4_free(a, r.buffers);
         return status;
     }
-    l4_input_open(file, &r.input);
+    l4_input_open(file, 0, &r.input);
     began = l4_clock();
     for (size_t n = 8; l4_input_is_direct(&r.input) && seconds < SECONDS && !atomic_load(&r.failed); n *= 2) {
         n = n > 64 ? 64 : n;

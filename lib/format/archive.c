@@ -113,13 +113,10 @@ void l4_archive_clear(l4_archive *archive)
     memset(archive, 0, sizeof *archive);
 }
 
-void l4_archive_forget(const l4_archive *archive, const uint8_t *data, size_t size)
+void l4_archive_unmap(l4_archive *archive)
 {
-    for (size_t i = 0; i < archive->n_files; i++) {
-        const l4_mapping *m = &archive->files[i];
-        if (m->data && data >= m->data && data < m->data + m->size) {
-            l4_map_forget(m, (size_t)(data - m->data), size);
-            return;
-        }
-    }
+    for (size_t i = 0; i < archive->n_files; i++)
+        l4_unmap(&archive->files[i]);
+    for (size_t i = 0; i < archive->n_tensors; i++)
+        archive->tensors[i].data = NULL;
 }

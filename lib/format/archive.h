@@ -49,8 +49,8 @@ llama4_status l4_archive_add_file(l4_archive *archive, l4_mapping *mapping, llam
 /* Builds the hash table; fails with LLAMA4_ERR_FORMAT on a name that comes twice. `name` is what messages call the archive. */
 llama4_status l4_archive_seal(l4_archive *archive, const char *name, llama4_error *error);
 
-/* `size` bytes of tensor data from `data` on were read for the last time: the system may drop them from memory. A hint; they can still be read. */
-void l4_archive_forget(const l4_archive *archive, const uint8_t *data, size_t size);
+/* Unmaps the files: what is left is the list of tensors, without their data. */
+void l4_archive_unmap(l4_archive *archive);
 
 /* Unmaps the files and frees everything; the struct itself belongs to its owner. */
 void l4_archive_clear(l4_archive *archive);

@@ -300,6 +300,12 @@ void l4_gguf_close(l4_gguf *g)
     l4_free(a, g);
 }
 
+void l4_gguf_unmap(l4_gguf *g)
+{
+    l4_gguf_keys_clear(&g->keys, g->archive.allocator);
+    l4_archive_unmap(&g->archive);
+}
+
 llama4_status l4_gguf_open_mapping(const l4_allocator *a, l4_mapping *mapping, const char *name, l4_gguf **out, llama4_error *error)
 {
     l4_gguf *g;

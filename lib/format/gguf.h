@@ -20,6 +20,9 @@ llama4_status l4_gguf_open_mapping(const l4_allocator *a, l4_mapping *mapping, c
 
 void l4_gguf_close(l4_gguf *g);
 
+/* Unmaps the files: what is left is the list of tensors, without their data and without keys. */
+void l4_gguf_unmap(l4_gguf *g);
+
 const l4_archive *l4_gguf_archive(const l4_gguf *g);
 uint32_t l4_gguf_version(const l4_gguf *g);
 

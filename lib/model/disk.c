@@ -21,13 +21,14 @@ struct l4_disk {
     const l4_archive *archive;
     l4_crew *crew;
     l4_input *inputs;    /* one for each file */
-    uint8_t *buffers[L4_DISK_THREADS], *buffer_memory;
+    uint8_t *buffers[L4_DISK_MOST_THREADS], *buffer_memory;
     l4_fetch *first;     /* the queue: what has pieces to begin or under way, in order of l4_disk_start */
     struct {
         const l4_fetch *fetch;
         uint32_t piece;
-    } busy[L4_DISK_THREADS]; /* what each reader is at */
+    } busy[L4_DISK_MOST_THREADS]; /* what each reader is at */
     gathering *gatherings;
+    uint32_t run;          /* pieces that a reader takes together */
     uint64_t bytes;
     double seconds, since; /* since: when the queue last became non-empty */
     int awaiting;          /* threads in l4_disk_await */
@@ -38,7 +39,7 @@ struct l4_disk {
 static l4_fetch *next_piece(const l4_disk *r)
 {
     l4_fetch *best = NULL;
-    for (l4_fetch *f = r->first; f; f = f->next)
+    for (l4_fetch *f = r->first; f && !(best && best->haste == L4_FETCH_URGENT); f = f->next)
         if (f->claimed < f->load.pieces && (f->haste != L4_FETCH_GUESS || f->active < GUESSED_PIECES) && (!best || f->haste > best->haste))
             best = f;
     return best;
@@ -108,7 +109,7 @@ static void bury(l4_disk *r)
 static void count_arrived(const l4_disk *r, l4_fetch *f)
 {
     uint32_t arrived = f->claimed;
-    for (size_t i = 0; i < L4_DISK_THREADS; i++)
+    for (size_t i = 0; i < L4_DISK_MOST_THREADS; i++)
         if (r->busy[i].fetch == f && r->busy[i].piece < arrived)
             arrived = r->busy[i].piece;
     atomic_store_explicit(&f->arrived, arrived, memory_order_release);
@@ -122,14 +123,17 @@ static int step(void *user, int worker)
     l4_fetch *f = next_piece(r);
     if (!f)
         return 0;
-    const uint32_t piece = f->claimed++;
+    const uint32_t piece = f->claimed, left = f->load.pieces - piece, n = left < r->run ? left : r->run;
     uint64_t read = 0;
+    llama4_status status = LLAMA4_OK;
     llama4_error error = LLAMA4_ERROR_INIT;
+    f->claimed += n;
     f->active++;
     r->busy[worker].fetch = f;
     r->busy[worker].piece = piece;
     l4_crew_unlock(r->crew);
-    const llama4_status status = l4_load_piece(&f->load, r->inputs, piece, f->memory, r->buffers[worker], &read, &error);
+    for (uint32_t i = 0; i < n && status == LLAMA4_OK; i++)
+        status = l4_load_piece(&f->load, r->inputs, piece + i, f->memory, r->buffers[worker], &read, &error);
     l4_crew_lock(r->crew);
     r->bytes += read;
     r->busy[worker].fetch = NULL;
@@ -149,25 +153,26 @@ static int step(void *user, int worker)
     return 1;
 }
 
-llama4_status l4_disk_create(const l4_allocator *a, const l4_archive *archive, size_t buffer, l4_disk **out, llama4_error *error)
+llama4_status l4_disk_create(const l4_allocator *a, const l4_archive *archive, const l4_disk_how *how, l4_disk **out, llama4_error *error)
 {
     l4_disk *r;
-    const size_t each = (buffer + L4_INPUT_ALIGN - 1) / L4_INPUT_ALIGN * L4_INPUT_ALIGN;
+    const size_t each = (how->buffer + L4_INPUT_ALIGN - 1) / L4_INPUT_ALIGN * L4_INPUT_ALIGN;
     llama4_status status = l4_alloc_zero(a, 1, sizeof *r, "the reader", &r, error);
     if (status)
         return status;
     r->allocator = a;
     r->archive = archive;
+    r->run = how->run;
     status = l4_alloc_zero(a, archive->n_files, sizeof *r->inputs, "the list of files", &r->inputs, error);
     if (status == LLAMA4_OK)
-        status = l4_alloc(a, L4_DISK_THREADS * each + L4_INPUT_ALIGN, 1, "reading", &r->buffer_memory, error);
+        status = l4_alloc(a, how->threads * each + L4_INPUT_ALIGN, 1, "reading", &r->buffer_memory, error);
     if (status == LLAMA4_OK) {
         uint8_t *aligned = r->buffer_memory + (L4_INPUT_ALIGN - (uintptr_t)r->buffer_memory % L4_INPUT_ALIGN) % L4_INPUT_ALIGN;
-        for (size_t i = 0; i < L4_DISK_THREADS; i++)
+        for (size_t i = 0; i < how->threads; i++)
             r->buffers[i] = aligned + i * each;
         for (size_t i = 0; i < archive->n_files; i++)
-            l4_input_open(&archive->files[i], &r->inputs[i]);
-        status = l4_crew_create(a, L4_DISK_THREADS, step, r, &r->crew, error);
+            l4_input_open(&archive->files[i], how->cached, &r->inputs[i]);
+        status = l4_crew_create(a, (int)how->threads, step, r, &r->crew, error);
     }
     if (status)
         l4_disk_destroy(r);

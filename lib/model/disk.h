@@ -26,11 +26,19 @@ typedef struct l4_fetch {
 } l4_fetch;
 
 #define L4_DISK_THREADS 4 /* a read under way for each: enough for a disk, while another packs what came */
+#define L4_DISK_MOST_THREADS L4_CREW_MOST
 
 typedef struct l4_disk l4_disk;
 
-/* buffer: the largest l4_load_buffer, or bytes of l4_disk_gather and 2 * L4_INPUT_ALIGN, that will be needed. The archive must outlive the reader. */
-llama4_status l4_disk_create(const l4_allocator *a, const l4_archive *archive, size_t buffer, l4_disk **out, llama4_error *error);
+typedef struct l4_disk_how {
+    size_t threads; /* 1 .. L4_DISK_MOST_THREADS */
+    size_t buffer;  /* the largest l4_load_buffer, or bytes of l4_disk_gather and 2 * L4_INPUT_ALIGN, that will be needed */
+    uint32_t run;   /* pieces of a load that a thread takes together, 1 at least */
+    int cached;     /* what is read stays in the system's cache */
+} l4_disk_how;
+
+/* The archive must outlive the reader. */
+llama4_status l4_disk_create(const l4_allocator *a, const l4_archive *archive, const l4_disk_how *how, l4_disk **out, llama4_error *error);
 void l4_disk_destroy(l4_disk *r);
 
 void l4_disk_lock(l4_disk *r);

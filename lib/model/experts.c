@@ -39,15 +39,6 @@ static const l4_ffn *bound(const l4_experts *x, uint32_t entry)
     return &x->weights->layers[entry / x->per_layer].experts[entry % x->per_layer];
 }
 
-static llama4_status load_of(const l4_ffn *f, const l4_archive *archive, l4_load *load, llama4_error *error)
-{
-    memset(load, 0, sizeof *load);
-    llama4_status status = l4_load_add(load, archive, &f->gate, error);
-    if (status == LLAMA4_OK)
-        status = l4_load_add(load, archive, &f->up, error);
-    return status ? status : l4_load_add(load, archive, &f->down, error);
-}
-
 llama4_status l4_experts_measure(const l4_weights *w, const l4_archive *archive, uint64_t *slot_bytes, size_t *buffer, llama4_error *error)
 {
     llama4_status status = LLAMA4_OK;
@@ -55,7 +46,8 @@ llama4_status l4_experts_measure(const l4_weights *w, const l4_archive *archive,
     for (uint32_t i = 0; i < w->config.layers; i++)
         for (uint32_t e = 0; w->layers[i].experts && e < w->config.experts && status == LLAMA4_OK; e++) {
             l4_load load;
-            status = load_of(&w->layers[i].experts[e], archive, &load, error);
+            memset(&load, 0, sizeof load);
+            status = l4_load_add_ffn(&load, archive, &w->layers[i].experts[e], error);
             *slot_bytes = load.bytes > *slot_bytes ? load.bytes : *slot_bytes;
             *buffer = l4_load_buffer(&load) > *buffer ? l4_load_buffer(&load) : *buffer;
         }
@@ -156,14 +148,13 @@ static slot *free_slot(l4_experts *x, int urgent)
 static void start(l4_experts *x, slot *s, uint32_t entry, l4_fetch_haste haste)
 {
     const l4_ffn *f = bound(x, entry);
-    if (load_of(f, x->archive, &s->fetch.load, NULL)) /* it was measured: this cannot be */
+    memset(&s->fetch.load, 0, sizeof s->fetch.load);
+    if (l4_load_add_ffn(&s->fetch.load, x->archive, f, NULL)) /* it was measured: this cannot be */
         return;
     s->entry = entry;
     s->used = ++x->clock;
     x->table[entry] = (uint32_t)(s - x->slots);
-    s->ffn.gate = l4_load_matrix(&s->fetch.load, &f->gate, s->fetch.memory);
-    s->ffn.up = l4_load_matrix(&s->fetch.load, &f->up, s->fetch.memory);
-    s->ffn.down = l4_load_matrix(&s->fetch.load, &f->down, s->fetch.memory);
+    s->ffn = l4_load_ffn(&s->fetch.load, f, s->fetch.memory);
     l4_disk_start(x->disk, &s->fetch, haste);
 }
 

@@ -33,11 +33,11 @@ static const l4_part *covering(const l4_load *load, const l4_matrix *m)
     return NULL;
 }
 
-llama4_status l4_load_add(l4_load *load, const l4_archive *archive, const l4_matrix *m, llama4_error *error)
+static llama4_status add(l4_load *load, const l4_archive *archive, const l4_matrix *m, int packed, llama4_error *error)
 {
     if (!m->data || covering(load, m))
         return LLAMA4_OK;
-    l4_part p = {.from = *m, .source = extent(m), .packed = m->layout == L4_ROWS && l4_packed_can(m->type)};
+    l4_part p = {.from = *m, .source = extent(m), .packed = packed};
     if (m->layout == L4_COLUMNS) /* whole rows, with what stands beside it */
         p.source = m->cols * m->stride;
     size_t i = 0;
@@ -48,6 +48,8 @@ llama4_status l4_load_add(l4_load *load, const l4_archive *archive, const l4_mat
     }
     if (i == archive->n_files || load->n_parts == L4_LOAD_PARTS)
         return l4_fail(error, LLAMA4_ERR_FORMAT, "a matrix lies outside the model's files");
+    if (!packed && load->in_place && !archive->files[i].handle)
+        return LLAMA4_OK;
     p.file = (uint32_t)i;
     p.offset = (uint64_t)(m->data - archive->files[i].data);
     if (p.source > archive->files[i].size - p.offset)
@@ -69,6 +71,16 @@ llama4_status l4_load_add(l4_load *load, const l4_archive *archive, const l4_mat
     return LLAMA4_OK;
 }
 
+llama4_status l4_load_add(l4_load *load, const l4_archive *archive, const l4_matrix *m, llama4_error *error)
+{
+    return add(load, archive, m, m->layout == L4_ROWS && l4_packed_can(m->type), error);
+}
+
+llama4_status l4_load_add_rows(l4_load *load, const l4_archive *archive, const l4_matrix *m, llama4_error *error)
+{
+    return add(load, archive, m, 0, error);
+}
+
 l4_matrix l4_load_matrix(const l4_load *load, const l4_matrix *m, const uint8_t *memory)
 {
     l4_matrix to = *m;
@@ -82,6 +94,46 @@ l4_matrix l4_load_matrix(const l4_load *load, const l4_matrix *m, const uint8_t 
     } else
         to.data += m->data - p->from.data;
     return to;
+}
+
+llama4_status l4_load_add_ffn(l4_load *load, const l4_archive *archive, const l4_ffn *f, llama4_error *error)
+{
+    llama4_status status = l4_load_add(load, archive, &f->gate, error);
+    if (status == LLAMA4_OK)
+        status = l4_load_add(load, archive, &f->up, error);
+    return status ? status : l4_load_add(load, archive, &f->down, error);
+}
+
+llama4_status l4_load_add_layer(l4_load *load, const l4_archive *archive, const l4_weights *w, uint32_t i, llama4_error *error)
+{
+    if (i == w->config.layers)
+        return l4_load_add(load, archive, &w->output, error);
+    const l4_layer *l = &w->layers[i];
+    const l4_matrix *const attention[] = {&l->q, &l->k, &l->v, &l->o};
+    llama4_status status = LLAMA4_OK;
+    for (size_t k = 0; k < sizeof attention / sizeof *attention && status == LLAMA4_OK; k++)
+        status = l4_load_add(load, archive, attention[k], error);
+    if (status == LLAMA4_OK)
+        status = l4_load_add_ffn(load, archive, &l->ffn, error);
+    return status ? status : l4_load_add(load, archive, &l->router, error);
+}
+
+l4_ffn l4_load_ffn(const l4_load *load, const l4_ffn *f, const uint8_t *memory)
+{
+    return (l4_ffn){l4_load_matrix(load, &f->gate, memory), l4_load_matrix(load, &f->up, memory), l4_load_matrix(load, &f->down, memory)};
+}
+
+void l4_load_layer(const l4_load *load, l4_weights *w, uint32_t i, const uint8_t *memory)
+{
+    if (i == w->config.layers) {
+        w->output = l4_load_matrix(load, &w->output, memory);
+        return;
+    }
+    l4_layer *l = &w->layers[i];
+    l4_matrix *const single[] = {&l->q, &l->k, &l->v, &l->o, &l->router};
+    for (size_t k = 0; k < sizeof single / sizeof *single; k++)
+        *single[k] = l4_load_matrix(load, single[k], memory);
+    l->ffn = l4_load_ffn(load, &l->ffn, memory);
 }
 
 uint32_t l4_load_reach(const l4_load *load, const uint8_t *memory, const l4_matrix *view, size_t rows)

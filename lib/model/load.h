@@ -24,15 +24,25 @@ typedef struct l4_part {
 typedef struct l4_load {
     l4_part parts[L4_LOAD_PARTS];
     uint32_t n_parts, pieces;
+    int in_place; /* set it first: what need not be packed and lies in the host's memory stays there */
     uint64_t bytes, source; /* of memory, of files: sums over the parts */
 } l4_load;
 
-/* Adds a matrix to a load. Absent matrices and those that a bound neighbour brings along are fine, see l4_load_matrix. Fails if the matrix lies
- * outside the archive's files. */
+/* Adds a matrix to a load, to be packed if its type can be. Absent matrices and those that a bound neighbour brings along are fine, see l4_load_matrix.
+ * Fails if the matrix lies outside the archive's files. */
 llama4_status l4_load_add(l4_load *load, const l4_archive *archive, const l4_matrix *m, llama4_error *error);
+
+/* The same, never packed: for a matrix of which rows are looked up. */
+llama4_status l4_load_add_rows(l4_load *load, const l4_archive *archive, const l4_matrix *m, llama4_error *error);
 
 /* The view of `m`, which was added to the load, in the load's memory. */
 l4_matrix l4_load_matrix(const l4_load *load, const l4_matrix *m, const uint8_t *memory);
+
+/* The same for a feed-forward network, and for what every token needs of layer i, or of one past the last layer: the output. */
+llama4_status l4_load_add_ffn(l4_load *load, const l4_archive *archive, const l4_ffn *f, llama4_error *error);
+llama4_status l4_load_add_layer(l4_load *load, const l4_archive *archive, const l4_weights *w, uint32_t i, llama4_error *error);
+l4_ffn l4_load_ffn(const l4_load *load, const l4_ffn *f, const uint8_t *memory);
+void l4_load_layer(const l4_load *load, l4_weights *w, uint32_t i, const uint8_t *memory); /* the views take the bound matrices' places */
 
 /* How many pieces, from the first on, bring the first `rows` rows of such a view. */
 uint32_t l4_load_reach(const l4_load *load, const uint8_t *memory, const l4_matrix *view, size_t rows);

@@ -79,6 +79,25 @@ void l4_matrix_row(const l4_matrix *m, uint32_t r, float *out)
         k.decode[m->type](m->data + c * m->stride + r * element, 1, out + c);
 }
 
+static int ends(const char *name, const char *end)
+{
+    size_t n = strlen(name), m = strlen(end);
+    return n >= m && strcmp(name + n - m, end) == 0;
+}
+
+int32_t l4_tensor_path(const l4_tensor *t)
+{
+    const char *n = t->name;
+    if (strncmp(n, "v.", 2) == 0 || strncmp(n, "mm.", 3) == 0 || strncmp(n, "vision_model.", 13) == 0 || strncmp(n, "multi_modal_projector.", 22) == 0 ||
+        !l4_kernels_can(t->type))
+        return LLAMA4_PATH_UNUSED;
+    if (t->n_dims < 2)
+        return LLAMA4_PATH_VECTOR;
+    if (strcmp(n, "token_embd.weight") == 0 || ends(n, "embed_tokens.weight"))
+        return LLAMA4_PATH_ROWS;
+    return l4_packed_can(t->type) ? LLAMA4_PATH_INT8 : LLAMA4_PATH_FLOAT;
+}
+
 /* The rule of llama3 scaling: Meta's llama-models, apply_scaling. The two outer branches come first, since the band between
  * them may be empty. */
 static float scaled(float f, const float scaling[4])

@@ -53,6 +53,9 @@ llama4_status l4_weights_from_gguf(const l4_allocator *a, const l4_config *c, co
 llama4_status l4_weights_from_hf(const l4_allocator *a, const l4_config *c, const l4_archive *archive, l4_weights *out, llama4_error *error);
 void l4_weights_clear(l4_weights *w);
 
+/* LLAMA4_PATH_ value of a tensor: what weights_*.c and resident.c make of it. */
+int32_t l4_tensor_path(const l4_tensor *t);
+
 /* Row r as float32 [cols]; not of a packed matrix. */
 void l4_matrix_row(const l4_matrix *m, uint32_t r, float *out);
 

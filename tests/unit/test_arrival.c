@@ -65,7 +65,7 @@ static void bring(scene *s, uint32_t first, uint32_t last)
     l4_input input;
     uint64_t read = 0;
     llama4_error error = LLAMA4_ERROR_INIT;
-    l4_input_open(&s->file, &input);
+    l4_input_open(&s->file, 0, &input);
     for (uint32_t i = first; i < last; i++)
         CHECK_STATUS(l4_load_piece(&s->load, &input, i, s->memory, s->buffer, &read, &error), LLAMA4_OK, error);
     l4_input_close(&input);
@@ -129,8 +129,9 @@ TEST(rows_and_pieces)
 static l4_disk *disk_of(const scene *s)
 {
     llama4_error error = LLAMA4_ERROR_INIT;
+    const l4_disk_how how = {L4_DISK_THREADS, l4_load_buffer(&s->load), 1, 0};
     l4_disk *disk = NULL;
-    CHECK_STATUS(l4_disk_create(&l4_system_allocator, &s->archive, l4_load_buffer(&s->load), &disk, &error), LLAMA4_OK, error);
+    CHECK_STATUS(l4_disk_create(&l4_system_allocator, &s->archive, &how, &disk, &error), LLAMA4_OK, error);
     return disk;
 }
 

@@ -1,0 +1,223 @@
+/* A model that lies in memory whole: whatever the disk does while it is opened is an error from the call, and afterwards its files are of no
+ * interest. The program's own pread stands in front of the C library's. */
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#ifdef __linux__
+#include <errno.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+#include "stream.h"
+
+#ifdef __linux__
+static atomic_int reads, fail_at, cut;
+
+static ssize_t shim(int fd, void *buffer, size_t size, off_t offset)
+{
+    const int n = atomic_fetch_add(&reads, 1) + 1;
+    if (atomic_load(&fail_at) && n >= atomic_load(&fail_at)) {
+        errno = EIO;
+        return -1;
+    }
+    if (atomic_load(&cut) && size > 8192)
+        size = 4096 + size / 2 / 512 * 512; /* fewer bytes than asked for, as a system may give */
+    return syscall(SYS_pread64, fd, buffer, size, offset);
+}
+
+ssize_t loading_pread(int fd, void *buffer, size_t size, off_t offset) __asm__("pread");
+ssize_t loading_pread64(int fd, void *buffer, size_t size, off_t offset) __asm__("pread64");
+
+ssize_t loading_pread(int fd, void *buffer, size_t size, off_t offset)
+{
+    return shim(fd, buffer, size, offset);
+}
+
+ssize_t loading_pread64(int fd, void *buffer, size_t size, off_t offset)
+{
+    return shim(fd, buffer, size, offset);
+}
+
+static void whole_disk(void)
+{
+    atomic_store(&fail_at, 0);
+    atomic_store(&cut, 0);
+    atomic_store(&reads, 0);
+}
+
+/* ---- a model of which the test may do with the files what it likes ---- */
+
+#define FOLDER "test_loading.tmp"
+
+static const char *const names[] = {"config.json", "generation_config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json",
+                                    "model.safetensors", NULL};
+
+static void remove_copy(void)
+{
+    char to[64];
+    for (size_t i = 0; names[i]; i++) {
+        snprintf(to, sizeof to, "%s/%s", FOLDER, names[i]);
+        remove(to);
+    }
+    remove(FOLDER "/model.gguf");
+    rmdir(FOLDER);
+}
+
+/* Copies a model; returns the path to open, and in *weights the file that has its tensors. */
+static const char *copy_model(const char *from, const char **weights)
+{
+    struct stat st;
+    size_t size;
+    remove_copy();
+    CHECK(mkdir(FOLDER, 0700) == 0 && stat(from, &st) == 0);
+    const int directory = S_ISDIR(st.st_mode);
+    *weights = directory ? FOLDER "/model.safetensors" : FOLDER "/model.gguf";
+    for (size_t i = 0; names[i]; i++) {
+        char path[512], to[64];
+        snprintf(path, sizeof path, directory ? "%s/%s" : "%s", from, names[i]);
+        snprintf(to, sizeof to, "%s/%s", FOLDER, directory ? names[i] : "model.gguf");
+        unsigned char *bytes = load_file(path, &size);
+        if (bytes)
+            CHECK(save_file(to, bytes, size) == 0);
+        free(bytes);
+        if (!directory)
+            break;
+    }
+    return directory ? FOLDER : *weights;
+}
+
+static const char *const models[] = {TINY, LONG, SCOUT, MAVERICK, DENSE};
+#define MODELS (sizeof models / sizeof *models)
+
+static int same_logits(llama4_model *model, const float *want, size_t step)
+{
+    float *got = logits_of(model, 2, step);
+    const int same = got && memcmp(got, want, TOKENS * (size_t)model_info(model).vocab_size * sizeof *got) == 0;
+    free(got);
+    return same;
+}
+
+TEST(read_errors)
+{
+    for (size_t m = 0; m < MODELS; m++) {
+        int failures = 0, opened = 0;
+        for (int at = 1; !opened && at < 400; at++) {
+            llama4_model *model = NULL;
+            llama4_error error = LLAMA4_ERROR_INIT;
+            counting c = {0};
+            llama4_model_params p = counting_params(&c);
+            whole_disk();
+            atomic_store(&fail_at, at);
+            llama4_status status = llama4_model_open(models[m], &p, &model, &error);
+            opened = status == LLAMA4_OK;
+            if (!opened) {
+                failures++;
+                CHECK_STATUS(status, LLAMA4_ERR_IO, error);
+                CHECK(strstr(error.message, "cannot read") != NULL && !model);
+            }
+            llama4_model_release(model);
+            CHECK_EQ(c.live, 0);
+            CHECK_EQ(c.damaged, 0);
+        }
+        CHECK(opened && failures > 3);
+    }
+    whole_disk();
+}
+
+TEST(short_reads)
+{
+    for (size_t m = 0; m < MODELS; m++) {
+        whole_disk();
+        llama4_model *plain = open_model(models[m], NULL);
+        atomic_store(&cut, 1);
+        llama4_model *model = open_model(models[m], NULL);
+        whole_disk();
+        float *want = plain ? logits_of(plain, 1, 0) : NULL;
+        CHECK(want && model && same_logits(model, want, 5));
+        free(want);
+        llama4_model_release(plain);
+        llama4_model_release(model);
+    }
+}
+
+/* Overwritten, cut to nothing, and removed, as by a program that fetches a newer file in place. */
+TEST(files_are_not_needed_any_more)
+{
+    for (size_t m = 0; m < MODELS; m++) {
+        const char *weights, *path = copy_model(models[m], &weights);
+        struct stat st;
+        llama4_error error = LLAMA4_ERROR_INIT;
+        whole_disk();
+        llama4_model *model = open_model(path, NULL), *plain = open_model(models[m], NULL);
+        REQUIRE(model && plain && stat(weights, &st) == 0);
+        float *want = logits_of(plain, 1, 0);
+        const int before = atomic_load(&reads);
+        CHECK(want && same_logits(model, want, 7));
+        char *noise = malloc((size_t)st.st_size);
+        memset(noise, 0x5A, (size_t)st.st_size);
+        FILE *f = fopen(weights, "r+b"); /* the very file */
+        REQUIRE(f && fwrite(noise, 1, (size_t)st.st_size, f) == (size_t)st.st_size && fclose(f) == 0);
+        free(noise);
+        CHECK(same_logits(model, want, 0));
+        REQUIRE(truncate(weights, 0) == 0);
+        CHECK(same_logits(model, want, 1));
+        remove_copy();
+        CHECK(same_logits(model, want, 3));
+        CHECK_EQ(atomic_load(&reads), before);
+
+        llama4_tensor_info tensor = {.struct_size = sizeof tensor}, first = {.struct_size = sizeof first};
+        CHECK_STATUS(llama4_model_get_tensor(model, 0, &tensor, &error), LLAMA4_OK, error);
+        CHECK_STATUS(llama4_model_get_tensor(plain, 0, &first, &error), LLAMA4_OK, error);
+        CHECK(strcmp(tensor.name, first.name) == 0);
+        CHECK_EQ(model_info(model).tensor_bytes, model_info(plain).tensor_bytes);
+        CHECK_EQ(model_info(model).files, model_info(plain).files);
+        free(want);
+        llama4_model_release(model);
+        llama4_model_release(plain);
+    }
+}
+
+static const char *victim;
+static float from_here;
+
+static int shrink(void *user, float fraction)
+{
+    int *done = user;
+    if (fraction >= from_here && !*done) {
+        *done = 1;
+        CHECK(truncate(victim, 4096) == 0);
+    }
+    return 0;
+}
+
+TEST(file_shrinks_while_weights_are_read)
+{
+    for (size_t m = 0; m < MODELS; m++) {
+        const char *path = copy_model(models[m], &victim);
+        llama4_model *model = NULL;
+        llama4_error error = LLAMA4_ERROR_INIT;
+        llama4_model_params p;
+        int done = 0;
+        whole_disk();
+        llama4_model_params_init(&p, sizeof p);
+        p.progress = shrink;
+        p.progress_user = &done;
+        from_here = 0.2f;
+        CHECK_STATUS(llama4_model_open(path, &p, &model, &error), LLAMA4_ERR_IO, error);
+        CHECK(done && strstr(error.message, "ends at byte") != NULL);
+        llama4_model_release(model);
+        remove_copy();
+    }
+}
+
+TEST_MAIN(T(read_errors), T(short_reads), T(files_are_not_needed_any_more), T(file_shrinks_while_weights_are_read))
+#else
+TEST(loading)
+{
+    SKIP("only on Linux");
+}
+
+TEST_MAIN(T(loading))
+#endif
