@@ -381,7 +381,7 @@ LLAMA4_API llama4_status llama4_chat_tokenize(const llama4_vocab *vocab, const l
 typedef struct llama4_model llama4_model;
 
 /** llama4_model_open: opens a GGUF file (any part of a split one), or a Hugging Face directory (config.json and
- * safetensors). Files are mapped, not copied; they must not change while the model lives.
+ * safetensors). They may change once this has returned, unless experts are streamed, or pictures encoded from them.
  * @params: (nullable).
  * @model: (out) (transfer full): release with llama4_model_release. */
 LLAMA4_API llama4_status llama4_model_open(const char *path, const llama4_model_params *params, llama4_model **model, llama4_error *error);
@@ -495,7 +495,7 @@ LLAMA4_API llama4_status llama4_model_get_tensor(const llama4_model *model, int3
 /** llama4_memory_info: (since 1.1): what weights take, and how experts came into memory so far. The caller sets struct_size. */
 typedef struct llama4_memory_info {
     uint32_t struct_size;     /* sizeof(llama4_memory_info) */
-    int32_t streaming;        /* 1: experts are read when they are needed; 0: all weights are in memory, or in mapped files */
+    int32_t streaming;        /* 1: experts are read when they are needed; 0: all weights are in memory */
     int64_t limit_bytes;      /* the budget; 0: there is none */
     int64_t used_bytes;       /* of it now, contexts included; 0 without a budget */
     int64_t resident_bytes;   /* weights that stay in memory */

@@ -25,8 +25,8 @@ void l4_input_close(l4_input *in);
 /* 1: reads go past the cache. */
 int l4_input_is_direct(const l4_input *in);
 
-/* Reads `size` bytes at `offset`. `buffer` is aligned to L4_INPUT_ALIGN and has room for size + 2 * L4_INPUT_ALIGN; *data is where in it, or
- * in the host's memory, the bytes lie. Any number of threads at once. */
+/* Reads `size` bytes at `offset`. `buffer` is aligned to L4_INPUT_ALIGN and has room for size + 2 * L4_INPUT_ALIGN, or of an input that is cached, has room
+ * for size; *data is where in it, at its beginning if the input is cached, or in the host's memory, the bytes lie. Any number of threads at once. */
 llama4_status l4_input_read(l4_input *in, uint64_t offset, size_t size, uint8_t *buffer, const uint8_t **data, llama4_error *error);
 
 #endif

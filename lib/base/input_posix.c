@@ -75,8 +75,8 @@ static ssize_t read_at(int fd, uint8_t *to, size_t size, size_t need, uint64_t o
 
 llama4_status l4_input_read(l4_input *in, uint64_t offset, size_t size, uint8_t *buffer, const uint8_t **data, llama4_error *error)
 {
-    const size_t lead = (size_t)(offset % L4_INPUT_ALIGN), need = lead + size;
-    const size_t whole = (need + L4_INPUT_ALIGN - 1) / L4_INPUT_ALIGN * L4_INPUT_ALIGN;
+    const size_t align = in->cached ? 1 : L4_INPUT_ALIGN, lead = (size_t)(offset % align), need = lead + size;
+    const size_t whole = (need + align - 1) / align * align;
     ssize_t got = -1;
     if (offset > in->size || size > in->size - offset)
         return l4_fail(error, LLAMA4_ERR_IO, "cannot read %zu bytes at %llu of a file of %llu", size, (unsigned long long)offset, (unsigned long long)in->size);

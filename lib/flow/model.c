@@ -131,14 +131,16 @@ static llama4_status add_vision(opening *o, const char *directory, llama4_error 
     return LLAMA4_OK;
 }
 
-/* All weights are in memory: the model's files are of no more use, unless pictures want some of them. */
-static void let_go(llama4_model *m)
+/* Nothing is read from the model's files any more, unless experts or pictures want some of it. unmap: nor looked at. */
+static void let_go(llama4_model *m, int unmap)
 {
-    if (m->weights.disk || m->vision.archive == m->archive)
+    if (!m->archive || m->weights.disk || (m->vision.archive == m->archive && m->vision.inputs))
         return;
-    if (m->gguf)
+    for (size_t i = 0; i < m->archive->n_files; i++)
+        l4_map_close_file(&m->archive->files[i]);
+    if (unmap && m->gguf)
         l4_gguf_unmap(m->gguf);
-    else
+    else if (unmap)
         l4_archive_unmap(&m->safetensors);
 }
 
@@ -174,13 +176,9 @@ static llama4_status fill(opening *o, const l4_source *source, llama4_error *err
         if (status == LLAMA4_OK)
             status = source->as_stored ? LLAMA4_OK : l4_memory_fill(m, o->params, o->name, error);
     }
-    for (size_t i = 0; m->archive && i < m->archive->n_files; i++)
-        if (!m->weights.disk)
-            l4_map_close_file(&m->archive->files[i]);
     if (status == LLAMA4_OK && !source->as_stored)
         status = add_vision(o, directory ? source->path : NULL, error);
-    if (status == LLAMA4_OK && !m->header_only && !source->as_stored)
-        let_go(m);
+    let_go(m, !m->header_only && !source->as_stored);
     return status ? status : report(o, 1.0f, error);
 }
 

@@ -2,6 +2,7 @@
 #ifndef L4_FLOW_VISION_H
 #define L4_FLOW_VISION_H
 
+#include "base/input.h"
 #include "format/gguf.h"
 #include "model/vision.h"
 
@@ -10,6 +11,7 @@ typedef struct l4_vision_part {
     int present;
     l4_vision_config config;
     l4_vision weights;         /* empty if only the configuration was asked for */
+    l4_input *inputs;          /* of the archive's files, which weights are read from when a picture comes; NULL if there are none */
     l4_gguf *gguf;             /* or NULL */
     l4_archive safetensors;    /* of a directory of its own */
     const l4_archive *archive; /* whichever of them it is, or the text model's */

@@ -113,6 +113,18 @@ void l4_archive_clear(l4_archive *archive)
     memset(archive, 0, sizeof *archive);
 }
 
+const l4_mapping *l4_archive_place(const l4_archive *archive, const uint8_t *data, uint64_t *offset)
+{
+    for (size_t i = 0; i < archive->n_files; i++) {
+        const l4_mapping *f = &archive->files[i];
+        if (f->data && data >= f->data && data < f->data + f->size) {
+            *offset = (uint64_t)(data - f->data);
+            return f;
+        }
+    }
+    return NULL;
+}
+
 void l4_archive_unmap(l4_archive *archive)
 {
     for (size_t i = 0; i < archive->n_files; i++)

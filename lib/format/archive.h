@@ -49,6 +49,9 @@ llama4_status l4_archive_add_file(l4_archive *archive, l4_mapping *mapping, llam
 /* Builds the hash table; fails with LLAMA4_ERR_FORMAT on a name that comes twice. `name` is what messages call the archive. */
 llama4_status l4_archive_seal(l4_archive *archive, const char *name, llama4_error *error);
 
+/* The file in which an address of tensor data lies, and where; NULL: none. */
+const l4_mapping *l4_archive_place(const l4_archive *archive, const uint8_t *data, uint64_t *offset);
+
 /* Unmaps the files: what is left is the list of tensors, without their data. */
 void l4_archive_unmap(l4_archive *archive);
 

@@ -58,12 +58,11 @@ static void leave(l4_disk *r, const l4_fetch *f)
 /* Bytes at an address in the mapped files. */
 static llama4_status read_place(l4_disk *r, const uint8_t *data, size_t size, uint8_t *buffer, const uint8_t **out, llama4_error *error)
 {
-    for (size_t i = 0; i < r->archive->n_files; i++) {
-        const l4_mapping *f = &r->archive->files[i];
-        if (f->data && data >= f->data && data < f->data + f->size)
-            return l4_input_read(&r->inputs[i], (uint64_t)(data - f->data), size, buffer, out, error);
-    }
-    return l4_fail(error, LLAMA4_ERR_FORMAT, "a matrix lies outside the model's files");
+    uint64_t offset;
+    const l4_mapping *file = l4_archive_place(r->archive, data, &offset);
+    if (!file)
+        return l4_fail(error, LLAMA4_ERR_FORMAT, "a matrix lies outside the model's files");
+    return l4_input_read(&r->inputs[file - r->archive->files], offset, size, buffer, out, error);
 }
 
 static int gather_step(l4_disk *r, int worker)

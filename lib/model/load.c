@@ -40,19 +40,13 @@ static llama4_status add(l4_load *load, const l4_archive *archive, const l4_matr
     l4_part p = {.from = *m, .source = extent(m), .packed = packed};
     if (m->layout == L4_COLUMNS) /* whole rows, with what stands beside it */
         p.source = m->cols * m->stride;
-    size_t i = 0;
-    for (; i < archive->n_files; i++) {
-        const l4_mapping *f = &archive->files[i];
-        if (f->data && m->data >= f->data && m->data < f->data + f->size)
-            break;
-    }
-    if (i == archive->n_files || load->n_parts == L4_LOAD_PARTS)
+    const l4_mapping *file = l4_archive_place(archive, m->data, &p.offset);
+    if (!file || load->n_parts == L4_LOAD_PARTS)
         return l4_fail(error, LLAMA4_ERR_FORMAT, "a matrix lies outside the model's files");
-    if (!packed && load->in_place && !archive->files[i].handle)
+    if (!packed && load->in_place && !file->handle)
         return LLAMA4_OK;
-    p.file = (uint32_t)i;
-    p.offset = (uint64_t)(m->data - archive->files[i].data);
-    if (p.source > archive->files[i].size - p.offset)
+    p.file = (uint32_t)(file - archive->files);
+    if (p.source > file->size - p.offset)
         p.source = extent(m);
     p.at = load->bytes;
     if (p.packed) {
@@ -159,13 +153,16 @@ llama4_status l4_load_piece(const l4_load *load, l4_input *inputs, uint32_t piec
     while (piece >= p->pieces)
         piece -= p++->pieces;
     const uint64_t at = piece * p->piece, size = p->source - at < p->piece ? p->source - at : p->piece;
+    uint8_t *to = memory + p->at;
+    if (!p->packed && inputs[p->file].cached)
+        buffer = to + at;
     llama4_status status = l4_input_read(&inputs[p->file], p->offset + at, (size_t)size, buffer, &data, error);
     if (status)
         return status;
     *read += size;
-    uint8_t *to = memory + p->at;
     if (!p->packed) {
-        memcpy(to + at, data, (size_t)size);
+        if (data != to + at)
+            memcpy(to + at, data, (size_t)size);
         return LLAMA4_OK;
     }
     const l4_matrix *m = &p->from;

@@ -47,7 +47,8 @@ void l4_load_layer(const l4_load *load, l4_weights *w, uint32_t i, const uint8_t
 /* How many pieces, from the first on, bring the first `rows` rows of such a view. */
 uint32_t l4_load_reach(const l4_load *load, const uint8_t *memory, const l4_matrix *view, size_t rows);
 
-/* Brings piece 0 .. pieces - 1 into memory. buffer: l4_load_buffer(load) bytes, aligned to L4_INPUT_ALIGN. *read grows by the bytes read. */
+/* Brings piece 0 .. pieces - 1 into memory. buffer: l4_load_buffer(load) bytes, aligned to L4_INPUT_ALIGN; not needed for rows from inputs that are cached.
+ * *read grows by the bytes read. */
 llama4_status l4_load_piece(const l4_load *load, l4_input *inputs, uint32_t piece, uint8_t *memory, uint8_t *buffer, uint64_t *read, llama4_error *error);
 size_t l4_load_buffer(const l4_load *load);
 

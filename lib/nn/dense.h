@@ -26,10 +26,16 @@ static inline size_t l4_dense_floats(size_t tokens, size_t cols)
     return l4_dense_groups(tokens) * L4_DENSE_TOKENS * cols;
 }
 
-/* All the products in one parallel region. A sum runs in the order of c, whatever the split. */
-void l4_dense(const l4_exec *e, const l4_dense_product *products, size_t n);
+/* Where matrices are that are not in memory: `read` copies `rows` rows from `first` on, w->stride apart, to `to`. */
+typedef struct l4_dense_source {
+    void (*read)(void *user, const l4_matrix *w, size_t first, size_t rows, uint8_t *to);
+    void *user;
+} l4_dense_source;
 
-/* Floats of working memory that a thread needs. */
-size_t l4_dense_scratch(void);
+/* All the products in one parallel region. A sum runs in the order of c, whatever the split. source: NULL: the matrices are in memory. */
+void l4_dense(const l4_exec *e, const l4_dense_source *source, const l4_dense_product *products, size_t n);
+
+/* Floats of working memory that a thread needs for matrices whose rows are `stride` bytes apart at most; 0: that are in memory. */
+size_t l4_dense_scratch(uint64_t stride);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "nn/dense.h"
 #include "vision/attention.h"
+#include "vision/reader.h"
 
 #define BATCH_BYTES ((size_t)160 << 20) /* of intermediate results, unless one tile alone needs more */
 
@@ -14,6 +15,8 @@ typedef struct encoder {
     const l4_vision_job *job;
     const l4_vision_config *c;
     l4_exec exec;
+    l4_vision_reader reader;
+    const l4_dense_source *source; /* of the weights: the reader, or NULL */
     size_t side, patches, positions, per_tile; /* patches: of a tile; positions: with the class token; per_tile: embeddings */
     size_t tiles, tokens;                      /* of the batch */
     size_t first;                              /* tile of the batch */
@@ -168,7 +171,7 @@ static void embed(encoder *e)
     grouping g = {.e = e, .tokens = e->tiles * e->patches, .cols = w->cols};
     run_groups(e, patch_task, &g);
     const l4_dense_product patches = {w, NULL, e->groups, g.tokens, e->y, e->c->width};
-    l4_dense(&e->exec, &patches, 1);
+    l4_dense(&e->exec, e->source, &patches, 1);
     l4_pool_run(e->exec.pool, position_task, e, e->tokens, 16);
 }
 
@@ -182,24 +185,24 @@ static void one_layer(encoder *e, const l4_vision_layer *l, int first)
         {&l->k, l->kb, e->groups, e->tokens, e->wide + width, wide},
         {&l->v, l->vb, e->groups, e->tokens, e->wide + 2 * width, wide},
     };
-    l4_dense(&e->exec, qkv, 3);
+    l4_dense(&e->exec, e->source, qkv, 3);
     const l4_vision_attention_args args = {e->tiles, e->positions, e->c->heads, width / e->c->heads, e->cosine, e->sine, e->wide};
     l4_vision_attention(&e->exec, &args);
     g.x = e->wide;
     run_groups(e, plain_task, &g);
     const l4_dense_product o = {&l->o, l->ob, e->groups, e->tokens, e->y, width};
-    l4_dense(&e->exec, &o, 1);
+    l4_dense(&e->exec, e->source, &o, 1);
 
     g.x = e->x;
     g.norm = l->ln2;
     g.add = e->y;
     run_groups(e, norm_task, &g);
     const l4_dense_product up = {&l->up, l->upb, e->groups, e->tokens, e->wide, ff};
-    l4_dense(&e->exec, &up, 1);
+    l4_dense(&e->exec, e->source, &up, 1);
     grouping h = {.e = e, .tokens = e->tokens, .cols = ff, .x = e->wide};
     run_groups(e, gelu_task, &h);
     const l4_dense_product down = {&l->down, l->downb, e->groups, e->tokens, e->y, width};
-    l4_dense(&e->exec, &down, 1);
+    l4_dense(&e->exec, e->source, &down, 1);
 }
 
 static void adapt(encoder *e, float *out)
@@ -209,15 +212,15 @@ static void adapt(encoder *e, float *out)
     grouping g = {.e = e, .tokens = tokens, .cols = w->fc1.cols, .norm = w->post, .add = e->y, .x = e->x};
     run_groups(e, shuffle_task, &g);
     const l4_dense_product fc1 = {&w->fc1, NULL, e->groups, tokens, e->wide, w->fc1.rows};
-    l4_dense(&e->exec, &fc1, 1);
+    l4_dense(&e->exec, e->source, &fc1, 1);
     grouping h = {.e = e, .tokens = tokens, .cols = w->fc1.rows, .x = e->wide};
     run_groups(e, gelu_task, &h);
     const l4_dense_product fc2 = {&w->fc2, NULL, e->groups, tokens, e->wide, w->fc2.rows};
-    l4_dense(&e->exec, &fc2, 1);
+    l4_dense(&e->exec, e->source, &fc2, 1);
     h.cols = w->fc2.rows; /* GELU behind the second product, too */
     run_groups(e, gelu_task, &h);
     const l4_dense_product projector = {&w->projector, NULL, e->groups, tokens, out, e->c->embedding};
-    l4_dense(&e->exec, &projector, 1);
+    l4_dense(&e->exec, e->source, &projector, 1);
 }
 
 /* ---- Memory ---- */
@@ -249,7 +252,7 @@ static llama4_status prepare(encoder *e, size_t *batch, llama4_error *error)
     const l4_vision *w = e->job->weights;
     const size_t half = e->c->width / e->c->heads / 2, table = (e->positions * half + 15) / 16 * 16, threads = (size_t)l4_pool_threads(e->exec.pool);
     const size_t rows = L4_DENSE_TOKENS * max_size(max_size(w->patch.cols, w->fc1.cols), e->c->width);
-    size_t scratch = max_size(max_size(l4_dense_scratch(), rows), l4_vision_attention_scratch(e->positions, 2 * half));
+    size_t scratch = max_size(max_size(l4_dense_scratch(e->source ? l4_vision_reader_stride(w) : 0), rows), l4_vision_attention_scratch(e->positions, 2 * half));
     scratch = (scratch + 15) / 16 * 16;
     size_t fixed = 2 * table + threads * scratch, one = lay_out(e, 1), fit = BATCH_BYTES / sizeof(float) / one;
     fit = fit ? fit : 1;
@@ -275,6 +278,9 @@ static llama4_status prepare(encoder *e, size_t *batch, llama4_error *error)
 static llama4_status report(const encoder *e, size_t step, llama4_error *error)
 {
     const l4_vision_job *j = e->job;
+    const llama4_status status = l4_vision_reader_failed(&e->reader, error);
+    if (status)
+        return status;
     const double steps = (double)e->c->layers + 1;
     double done = ((double)e->first + (double)e->tiles * (double)step / steps) / (double)j->tiles;
     if (atomic_load_explicit(j->cancel, memory_order_relaxed) || (j->progress && j->progress(j->progress_user, (float)(j->start + j->share * done))))
@@ -307,6 +313,8 @@ llama4_status l4_vision_encode(const l4_vision_job *job, float *out, llama4_erro
     e.positions = e.patches + 1;
     e.exec.kernels = job->kernels;
     e.exec.pool = job->pool;
+    l4_vision_reader_init(&e.reader, job->archive, job->inputs);
+    e.source = job->archive ? &e.reader.source : NULL;
     llama4_status status = prepare(&e, &batch, error);
     for (e.first = 0; status == LLAMA4_OK && e.first < job->tiles; e.first += e.tiles) {
         e.tiles = job->tiles - e.first < batch ? job->tiles - e.first : batch;

@@ -4,12 +4,15 @@
 
 #include <stdatomic.h>
 
+#include "base/input.h"
 #include "model/vision.h"
 #include "nn/exec.h"
 
 typedef struct l4_vision_job {
     const l4_allocator *allocator;
     const l4_vision *weights;
+    const l4_archive *archive;   /* of the weights, with inputs of its files, through the cache; or NULL: they are in memory */
+    l4_input *inputs;
     const l4_kernels *kernels;
     l4_pool *pool;
     const atomic_int *cancel;    /* the pool's */

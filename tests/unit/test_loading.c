@@ -11,6 +11,7 @@
 #endif
 
 #include "stream.h"
+#include "pictures.h"
 
 #ifdef __linux__
 static atomic_int reads, fail_at, cut;
@@ -212,7 +213,71 @@ TEST(file_shrinks_while_weights_are_read)
     }
 }
 
-TEST_MAIN(T(read_errors), T(short_reads), T(files_are_not_needed_any_more), T(file_shrinks_while_weights_are_read))
+/* The numbers that a picture becomes; NULL: LLAMA4_ERR_IO. */
+static llama4_embeddings *look(llama4_context *context, const llama4_image *image)
+{
+    llama4_embeddings *e = NULL;
+    const llama4_status status = llama4_image_encode(context, image, &e, &error);
+    CHECK(status ? status == LLAMA4_ERR_IO && !e && (strstr(error.message, "cannot read") || strstr(error.message, "ends at byte")) : e != NULL);
+    return e;
+}
+
+static int same_numbers(const llama4_embeddings *a, const llama4_embeddings *b)
+{
+    const float *x = NULL, *y = NULL;
+    size_t n = 0, m = 0;
+    return a && b && !llama4_embeddings_data(a, &x, &n, NULL) && !llama4_embeddings_data(b, &y, &m, NULL) && n == m && memcmp(x, y, n * sizeof *x) == 0;
+}
+
+/* The picture encoder's weights are read when a picture comes: from a disk that fails, that gives little at a time, and from a file that shrinks. */
+TEST(pictures)
+{
+    const char *weights, *path = copy_model(VISION, &weights);
+    size_t size;
+    unsigned char *bytes = load_file(weights, &size);
+    whole_disk();
+    llama4_model *model = open_model(path, NULL);
+    llama4_context *context = model ? open_context(model, 2, LLAMA4_KV_F16) : NULL;
+    llama4_image *image = picture(150, 100, 9, NULL);
+    REQUIRE(bytes && context && image);
+    float *logits = logits_of(model, 1, 0);
+    whole_disk();
+    llama4_embeddings *want = look(context, image);
+    const int all = atomic_load(&reads);
+    CHECK(want && all > 6);
+    for (int at = 1; at <= all + 1; at++) {
+        whole_disk();
+        atomic_store(&fail_at, at);
+        llama4_embeddings *e = look(context, image);
+        CHECK((e != NULL) == (at > all));
+        llama4_embeddings_release(e);
+    }
+    whole_disk();
+    atomic_store(&cut, 1);
+    llama4_embeddings *e = look(context, image);
+    CHECK(same_numbers(e, want));
+    llama4_embeddings_release(e);
+    whole_disk();
+    for (size_t left = 0; left < size; left += size / 3 + 1) {
+        REQUIRE(truncate(weights, (off_t)left) == 0);
+        CHECK(!look(context, image));
+        CHECK(logits && same_logits(model, logits, 4));
+        FILE *f = fopen(weights, "r+b");
+        REQUIRE(f && fwrite(bytes, 1, size, f) == size && fclose(f) == 0);
+        e = look(context, image);
+        CHECK(same_numbers(e, want));
+        llama4_embeddings_release(e);
+    }
+    llama4_embeddings_release(want);
+    llama4_image_release(image);
+    llama4_context_release(context);
+    llama4_model_release(model);
+    remove_copy();
+    free(logits);
+    free(bytes);
+}
+
+TEST_MAIN(T(read_errors), T(short_reads), T(files_are_not_needed_any_more), T(file_shrinks_while_weights_are_read), T(pictures))
 #else
 TEST(loading)
 {

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # SHA-256 of the files that this module was made from
 HEADER_SHA256 = {
-    "llama4.h": "52f88799b6feaf9ad83751ccf11c9cbc3395f93a91f4bcf7ff56b6cdba390992",
+    "llama4.h": "2fef5c0a882dec677d358a89e11597c9483f6c0596d1713594fa8257edeb0b15",
     "version.h": "20632a2b0e3cc2640ec61045f9e9cf08ba740a0356f718ea1a852c7c98cb0b37",
 }
 
@@ -586,7 +586,7 @@ class llama4_memory_info(Structure):
     """What weights take, and how experts came into memory so far. The caller sets struct_size.
 
     struct_size: sizeof(llama4_memory_info)
-    streaming: 1: experts are read when they are needed; 0: all weights are in memory, or in mapped files
+    streaming: 1: experts are read when they are needed; 0: all weights are in memory
     limit_bytes: the budget; 0: there is none
     used_bytes: of it now, contexts included; 0 without a budget
     resident_bytes: weights that stay in memory
@@ -1434,7 +1434,8 @@ FUNCTIONS: Dict[str, Tuple[Any, List[Any], str]] = {
             llama4_error *error)
 
         Opens a GGUF file (any part of a split one), or a Hugging Face directory (config.json and
-        safetensors). Files are mapped, not copied; they must not change while the model lives.
+        safetensors). They may change once this has returned, unless experts are streamed, or pictures encoded
+        from them.
 
         params: (nullable)
         model: (out) (transfer full) release with llama4_model_release.

@@ -68,7 +68,7 @@ class Model(Owner):
             for piece in model.chat("What is 11 + 3?"):
                 print(piece, end="", flush=True)
 
-    The files are mapped, not copied: they must not change while the model, or anything made from it, lives."""
+    The files may change once it is open, unless experts are streamed, or pictures encoded from them."""
 
     def __init__(self, handle: Handle, threads: int = 0, context_length: int = 0, streaming: bool = False) -> None:
         """Not for you: Model.open makes them."""

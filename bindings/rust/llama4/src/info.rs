@@ -180,7 +180,7 @@ impl TensorInfo {
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct MemoryInfo {
-    /// Experts are read when they are needed; otherwise all weights are in memory, or in mapped files.
+    /// Experts are read when they are needed; otherwise all weights are in memory.
     pub streaming: bool,
     /// The budget, if there is one.
     pub limit_bytes: Option<i64>,

@@ -51,8 +51,8 @@ impl fmt::Debug for Model {
 }
 
 impl Model {
-    /// Opens a GGUF file (any part of a split one), or a Hugging Face directory (config.json and safetensors). Files are mapped, not copied;
-    /// they must not change while the model lives.
+    /// Opens a GGUF file (any part of a split one), or a Hugging Face directory (config.json and safetensors). They may change
+    /// once this has returned, unless experts are streamed, or pictures encoded from them.
     pub fn open(path: impl AsRef<Path>) -> Result<Model> {
         ModelOptions::new().open(path)
     }

@@ -1,0 +1,51 @@
+#include "vision/reader.h"
+
+#include <string.h>
+
+#include "format/types.h"
+
+static void read_rows(void *user, const l4_matrix *w, size_t first, size_t rows, uint8_t *to)
+{
+    l4_vision_reader *r = user;
+    const size_t size = (rows - 1) * (size_t)w->stride + (size_t)l4_type_row_bytes(l4_type_find(w->type), w->cols);
+    const uint8_t *data = to;
+    uint64_t offset;
+    llama4_error error = LLAMA4_ERROR_INIT;
+    const l4_mapping *file = l4_archive_place(r->archive, w->data + first * w->stride, &offset);
+    if (!file)
+        l4_fail(&error, LLAMA4_ERR_FORMAT, "a matrix lies outside the model's files");
+    else
+        l4_input_read(&r->inputs[file - r->archive->files], offset, size, to, &data, &error);
+    if (error.status && !atomic_exchange(&r->failed, 1))
+        r->error = error;
+    if (error.status)
+        memset(to, 0, size);
+    else if (data != to)
+        memcpy(to, data, size);
+}
+
+void l4_vision_reader_init(l4_vision_reader *r, const l4_archive *archive, l4_input *inputs)
+{
+    *r = (l4_vision_reader){.source = {read_rows, r}, .archive = archive, .inputs = inputs};
+    atomic_init(&r->failed, 0);
+}
+
+llama4_status l4_vision_reader_failed(const l4_vision_reader *r, llama4_error *error)
+{
+    return atomic_load(&r->failed) ? l4_fail(error, r->error.status, "%s", r->error.message) : LLAMA4_OK;
+}
+
+uint64_t l4_vision_reader_stride(const l4_vision *w)
+{
+    const l4_matrix *const single[] = {&w->patch, &w->fc1, &w->fc2, &w->projector};
+    uint64_t most = 0;
+    for (size_t i = 0; i < sizeof single / sizeof *single; i++)
+        most = single[i]->stride > most ? single[i]->stride : most;
+    for (uint32_t i = 0; i < w->config.layers; i++) {
+        const l4_vision_layer *l = &w->layers[i];
+        const l4_matrix *const layer[] = {&l->q, &l->k, &l->v, &l->o, &l->up, &l->down};
+        for (size_t k = 0; k < sizeof layer / sizeof *layer; k++)
+            most = layer[k]->stride > most ? layer[k]->stride : most;
+    }
+    return most;
+}
