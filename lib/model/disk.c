@@ -29,6 +29,7 @@ struct l4_disk {
     } busy[L4_DISK_MOST_THREADS]; /* what each reader is at */
     gathering *gatherings;
     uint32_t run;          /* pieces that a reader takes together */
+    atomic_int closing;    /* readers leave the rest of theirs */
     uint64_t bytes;
     double seconds, since; /* since: when the queue last became non-empty */
     int awaiting;          /* threads in l4_disk_await */
@@ -131,7 +132,7 @@ static int step(void *user, int worker)
     r->busy[worker].fetch = f;
     r->busy[worker].piece = piece;
     l4_crew_unlock(r->crew);
-    for (uint32_t i = 0; i < n && status == LLAMA4_OK; i++)
+    for (uint32_t i = 0; i < n && status == LLAMA4_OK && !atomic_load_explicit(&r->closing, memory_order_relaxed); i++)
         status = l4_load_piece(&f->load, r->inputs, piece + i, f->memory, r->buffers[worker], &read, &error);
     l4_crew_lock(r->crew);
     r->bytes += read;
@@ -162,6 +163,7 @@ llama4_status l4_disk_create(const l4_allocator *a, const l4_archive *archive, c
     r->allocator = a;
     r->archive = archive;
     r->run = how->run;
+    atomic_init(&r->closing, 0);
     status = l4_alloc_zero(a, archive->n_files, sizeof *r->inputs, "the list of files", &r->inputs, error);
     if (status == LLAMA4_OK)
         status = l4_alloc(a, how->threads * each + L4_INPUT_ALIGN, 1, "reading", &r->buffer_memory, error);
@@ -184,6 +186,7 @@ void l4_disk_destroy(l4_disk *r)
 {
     if (!r)
         return;
+    atomic_store(&r->closing, 1);
     l4_crew_destroy(r->crew);
     bury(r);
     for (size_t i = 0; r->inputs && i < r->archive->n_files; i++)

@@ -6,8 +6,6 @@
 #include "format/types.h"
 #include "kernels/packed.h"
 
-#define PIECE ((uint64_t)1 << 19) /* large enough for any disk's full speed, small enough for several threads to share an expert */
-
 static uint64_t round_up(uint64_t n, uint64_t to)
 {
     return (n + to - 1) / to * to;
@@ -52,10 +50,10 @@ static llama4_status add(l4_load *load, const l4_archive *archive, const l4_matr
     if (p.packed) {
         const uint64_t panel = m->stride * L4_PANEL;
         p.bytes = (m->rows + L4_PANEL - 1) / L4_PANEL * (uint64_t)l4_panel_bytes(m->type, m->cols);
-        p.piece = panel < PIECE ? PIECE / panel * panel : panel;
+        p.piece = panel < L4_LOAD_PIECE ? L4_LOAD_PIECE / panel * panel : panel;
     } else {
         p.bytes = p.source;
-        p.piece = PIECE;
+        p.piece = L4_LOAD_PIECE;
     }
     p.pieces = (uint32_t)((p.source + p.piece - 1) / p.piece);
     load->pieces += p.pieces;
@@ -176,7 +174,7 @@ llama4_status l4_load_piece(const l4_load *load, l4_input *inputs, uint32_t piec
 
 size_t l4_load_buffer(const l4_load *load)
 {
-    uint64_t most = PIECE;
+    uint64_t most = L4_LOAD_PIECE;
     for (uint32_t i = 0; i < load->n_parts; i++)
         most = load->parts[i].piece > most ? load->parts[i].piece : most;
     return (size_t)most + 2 * L4_INPUT_ALIGN;

@@ -7,6 +7,7 @@
 #include "model/weights.h"
 
 #define L4_LOAD_PARTS 8
+#define L4_LOAD_PIECE ((uint64_t)1 << 19) /* bytes: large enough for any disk's full speed, small enough for several threads to share an expert */
 
 /* One matrix: where it comes from and where it goes. */
 typedef struct l4_part {

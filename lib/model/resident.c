@@ -117,17 +117,20 @@ static llama4_status enqueue(reading *r, llama4_error *error)
 static llama4_status await(const reading *r, llama4_error *error)
 {
     const l4_weights_progress *p = r->progress;
+    double done = 0, total = 1; /* bytes */
+    for (uint32_t i = 0; i < r->n; i++)
+        total += (double)r->items[i].fetch.load.source;
     for (uint32_t i = 0; i < r->n;) {
         l4_disk_lock(r->disk);
         while (i < r->n && r->items[i].fetch.state == L4_FETCH_READY)
-            i++;
+            done += (double)r->items[i++].fetch.load.source;
         const int failed = i < r->n && r->items[i].fetch.state == L4_FETCH_FAILED;
         if (i < r->n && !failed)
             l4_disk_wait(r->disk);
         l4_disk_unlock(r->disk);
         if (failed)
             return l4_fail(error, r->items[i].fetch.error.status, "%s", r->items[i].fetch.error.message);
-        if (p->fn && p->fn(p->user, p->from + (1.0f - p->from) * (float)i / (float)r->n))
+        if (p->fn && p->fn(p->user, p->from + (1.0f - p->from) * (float)(done / total)))
             return l4_fail(error, LLAMA4_ERR_CANCELLED, "opening was cancelled");
     }
     return LLAMA4_OK;
@@ -151,9 +154,11 @@ llama4_status l4_weights_load(l4_weights *w, const l4_archive *archive, const l4
 {
     reading r = {.w = w, .archive = archive, .all = 1, .progress = progress};
     l4_disk_how how = {(size_t)l4_cpu_count(), footprint->buffer, RUN, cached};
+    const uint64_t busy = 1 + (footprint->resident + footprint->experts) / (RUN * L4_LOAD_PIECE); /* a small model shall not take more for buffers */
     if (!cached && how.threads < L4_DISK_THREADS)
         how.threads = L4_DISK_THREADS;
     how.threads = how.threads < L4_DISK_MOST_THREADS ? how.threads : L4_DISK_MOST_THREADS;
+    how.threads = how.threads < busy ? how.threads : (size_t)busy;
     llama4_status status = l4_disk_create(w->allocator, archive, &how, &r.disk, error);
     if (status == LLAMA4_OK)
         status = bring(&r, error);
