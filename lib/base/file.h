@@ -22,6 +22,7 @@ int l4_file_kind(const char *path);
 
 /* Maps a whole regular file for reading. */
 llama4_status l4_map_path(const char *path, l4_mapping *out, llama4_error *error);
+llama4_status l4_map_whole(const char *path, l4_mapping *out, llama4_error *error); /* and l4_map_own: for small files */
 llama4_status l4_map_fd(int fd, l4_mapping *out, llama4_error *error);
 void l4_unmap(l4_mapping *m);
 
@@ -30,6 +31,13 @@ void l4_map_close_file(l4_mapping *m);
 
 /* 1 if a path names the very file that is mapped, by whatever spelling or link. */
 int l4_map_is_path(const l4_mapping *m, const char *path);
+
+/* Reads bytes that are about to be looked at into memory of their own, which takes their place in the mapping: from then on a file that becomes shorter,
+ * or a disk that fails, is of no matter to them; what goes wrong now is an error, where looking would be a fault. `name` is for messages. The host's
+ * memory stays as it is; so do files on Windows, which nobody can cut while they are mapped. Not while other threads look at the mapping, which is of
+ * no use after a failure. Of more than L4_OWN_MOST bytes only the first so many: nothing useful is longer, and nonsense shall not take that much memory. */
+#define L4_OWN_MOST ((uint64_t)256 << 20)
+llama4_status l4_map_own(const l4_mapping *m, uint64_t offset, uint64_t size, const char *name, llama4_error *error);
 
 /* Asks the system to read `size` bytes at `offset` ahead of use. A hint only. */
 void l4_map_prefetch(const l4_mapping *m, size_t offset, size_t size);

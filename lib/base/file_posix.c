@@ -77,6 +77,37 @@ llama4_status l4_map_fd(int fd, l4_mapping *out, llama4_error *error)
     return status;
 }
 
+static llama4_status read_pages(int fd, uint8_t *to, uint64_t offset, size_t need, const char *name, llama4_error *error)
+{
+    size_t got = 0;
+    while (got < need) {
+        const ssize_t n = pread(fd, to + got, need - got, (off_t)(offset + got));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return io_error(error, "read", name, errno);
+        if (n == 0)
+            return l4_fail(error, LLAMA4_ERR_IO, "cannot read %s: it ends at byte %llu, and had more when it was opened", name, (unsigned long long)(offset + got));
+        got += (size_t)n;
+    }
+    return LLAMA4_OK;
+}
+
+llama4_status l4_map_own(const l4_mapping *m, uint64_t offset, uint64_t size, const char *name, llama4_error *error)
+{
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), first = offset / page * page;
+    if (!m->owned || !m->handle || offset >= m->size || !size)
+        return LLAMA4_OK;
+    if (size > L4_OWN_MOST)
+        size = L4_OWN_MOST;
+    const uint64_t end = size < m->size - offset ? offset + size : m->size, last = (end + page - 1) / page * page;
+    const size_t bytes = (size_t)(last - first), there = (size_t)((last < m->size ? last : m->size) - first);
+    void *place = mmap((void *)(uintptr_t)(m->data + first), bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    if (place == MAP_FAILED)
+        return l4_fail(error, LLAMA4_ERR_MEMORY, "out of memory: %zu bytes of %s", bytes, name);
+    return read_pages((int)(intptr_t)m->handle - 1, place, first, there, name, error);
+}
+
 void l4_map_close_file(l4_mapping *m)
 {
     if (m->handle)

@@ -148,6 +148,12 @@ llama4_status l4_map_fd(int fd, l4_mapping *out, llama4_error *error)
     return status;
 }
 
+llama4_status l4_map_own(const l4_mapping *m, uint64_t offset, uint64_t size, const char *name, llama4_error *error)
+{
+    (void)m, (void)offset, (void)size, (void)name, (void)error;
+    return LLAMA4_OK;
+}
+
 void l4_map_close_file(l4_mapping *m)
 {
     if (m->handle)

@@ -1,4 +1,4 @@
-/* The part of base/file.h that is the same on every system: joining paths. Windows takes '/' as well as its own separator. */
+/* The part of base/file.h that is the same on every system. Windows takes '/' as well as its own separator. */
 #include "base/file.h"
 
 #include <string.h>
@@ -25,4 +25,15 @@ llama4_status l4_path_join(const l4_allocator *a, const char *directory, const c
     memcpy(path + n, name, m + 1);
     *out = path;
     return LLAMA4_OK;
+}
+
+llama4_status l4_map_whole(const char *path, l4_mapping *out, llama4_error *error)
+{
+    llama4_status status = l4_map_path(path, out, error);
+    if (status)
+        return status;
+    status = l4_map_own(out, 0, out->size, path, error);
+    if (status)
+        l4_unmap(out);
+    return status;
 }

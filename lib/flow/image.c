@@ -42,6 +42,8 @@ llama4_status l4_image_read(const l4_allocator *a, const char *path, const void 
     if (file.size > (uint64_t)params->max_bytes)
         status = l4_fail(error, LLAMA4_ERR_UNSUPPORTED, "%s has %zu bytes, more than the limit of %lld", name, file.size, (long long)params->max_bytes);
     else
+        status = l4_map_own(&file, 0, file.size, name, error);
+    if (status == LLAMA4_OK)
         status = l4_picture_decode(a, file.data, file.size, &options, name, &picture, error);
     l4_unmap(&file);
     if (status == LLAMA4_OK)

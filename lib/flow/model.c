@@ -55,7 +55,7 @@ static llama4_status open_directory(opening *o, const char *path, llama4_error *
     llama4_status status = l4_path_join(&m->allocator, path, "config.json", &config_path, error);
     if (status)
         return status;
-    status = l4_map_path(config_path, &config, error);
+    status = l4_map_whole(config_path, &config, error);
     if (status == LLAMA4_OK) {
         status = l4_config_from_json(&m->allocator, config.data, config.size, config_path, &m->config, error);
         l4_unmap(&config);

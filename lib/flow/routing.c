@@ -67,7 +67,7 @@ static llama4_status parse(llama4_model *m, const l4_mapping *file, const char *
 llama4_status l4_memory_load(llama4_model *m, const char *path, llama4_error *error)
 {
     l4_mapping file;
-    llama4_status status = l4_map_path(path, &file, error);
+    llama4_status status = l4_map_whole(path, &file, error);
     if (status)
         return status;
     status = parse(m, &file, path, error);

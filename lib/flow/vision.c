@@ -7,7 +7,7 @@
 static llama4_status map_inside(const l4_allocator *a, const char *directory, const char *name, l4_mapping *out, char **path, llama4_error *error)
 {
     llama4_status status = l4_path_join(a, directory, name, path, error);
-    return status ? status : l4_map_path(*path, out, error);
+    return status ? status : l4_map_whole(*path, out, error);
 }
 
 static llama4_status read_json(const l4_allocator *a, const char *directory, l4_vision_config *out, llama4_error *error)
@@ -19,7 +19,7 @@ static llama4_status read_json(const l4_allocator *a, const char *directory, l4_
         status = l4_path_join(a, directory, "preprocessor_config.json", &second, error);
     int more = status == LLAMA4_OK && l4_file_kind(second) == L4_FILE_REGULAR;
     if (more)
-        status = l4_map_path(second, &preprocessor, error);
+        status = l4_map_whole(second, &preprocessor, error);
     if (status == LLAMA4_OK)
         status = l4_vision_config_from_json(a, &config, more ? &preprocessor : NULL, path, out, error);
     l4_unmap(&config);

@@ -181,13 +181,19 @@ static llama4_status read_file(l4_archive *out, uint32_t file, const char *name,
     tally found;
     if (m->size < 8)
         return l4_fail(error, LLAMA4_ERR_FORMAT, "%s is too short for a safetensors file", name);
+    llama4_status status = l4_map_own(m, 0, 8, name, error);
+    if (status)
+        return status;
     uint64_t length = l4_load_u64(m->data), left = m->size - 8;
     if (length > MAX_HEADER || length > left)
         return l4_fail(error, LLAMA4_ERR_FORMAT, "%s: a header of %llu bytes does not fit into the file, or is no safetensors header", name,
                        (unsigned long long)length);
     uint64_t room = listing ? (uint64_t)1 << 62 : left - length;
+    status = l4_map_own(m, 0, 8 + length, name, error);
+    if (status)
+        return status;
     l4_json_init(&j, out->allocator, m->data + 8, (size_t)length, name);
-    llama4_status status = walk(&j, file, 8 + length, room, NULL, &found, error);
+    status = walk(&j, file, 8 + length, room, NULL, &found, error);
     l4_json_clear(&j);
     if (status == LLAMA4_OK)
         status = l4_archive_reserve(out, found.tensors, found.bytes, error);
@@ -210,13 +216,13 @@ llama4_status l4_safetensors_read(l4_archive *out, uint32_t file, const char *na
 
 /* ---- A directory ---- */
 
-static llama4_status map_in(l4_archive *out, const char *directory, const char *name, l4_mapping *mapping, llama4_error *error)
+static llama4_status map_in(l4_archive *out, const char *directory, const char *name, int whole, l4_mapping *mapping, llama4_error *error)
 {
     char *path;
     llama4_status status = l4_path_join(out->allocator, directory, name, &path, error);
     if (status)
         return status;
-    status = l4_map_path(path, mapping, error);
+    status = whole ? l4_map_whole(path, mapping, error) : l4_map_path(path, mapping, error);
     l4_free(out->allocator, path);
     return status;
 }
@@ -349,7 +355,7 @@ static llama4_status open_index(l4_archive *out, const char *directory, l4_listi
     file_list list = {.allocator = out->allocator};
     l4_mapping index;
     size_t empty = 0;
-    llama4_status status = map_in(out, directory, INDEX_FILE, &index, error);
+    llama4_status status = map_in(out, directory, INDEX_FILE, 1, &index, error);
     if (status)
         return status;
     status = l4_alloc_zero(list.allocator, FILE_SLOTS, sizeof *list.slots, "a table of files", &list.slots, error);

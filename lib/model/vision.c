@@ -72,6 +72,8 @@ llama4_status l4_vision_bind_rows(l4_binder *b, const char *name, uint32_t rows,
 {
     l4_matrix m;
     llama4_status status = l4_bind_matrix(b, name, rows, cols, &m, error);
+    if (status == LLAMA4_OK)
+        status = l4_bind_own(b, &m, error);
     if (status)
         return status;
     *out = b->next_vector;

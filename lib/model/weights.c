@@ -53,10 +53,19 @@ llama4_status l4_bind_matrix(const l4_binder *b, const char *name, uint32_t rows
     return status;
 }
 
+llama4_status l4_bind_own(const l4_binder *b, const l4_matrix *m, llama4_error *error)
+{
+    uint64_t offset;
+    const l4_mapping *file = l4_archive_place(b->archive, m->data, &offset);
+    return file ? l4_map_own(file, offset, m->stride * m->rows, "the model's file", error) : LLAMA4_OK;
+}
+
 llama4_status l4_bind_vector(l4_binder *b, const char *name, uint32_t n, const float **out, llama4_error *error)
 {
     l4_matrix m;
     llama4_status status = l4_bind_matrix(b, name, 1, n, &m, error);
+    if (status == LLAMA4_OK)
+        status = l4_bind_own(b, &m, error);
     if (status)
         return status;
     float *to = b->next_vector;
@@ -139,6 +148,8 @@ llama4_status l4_bind_frequencies(const l4_binder *b, l4_weights *w, llama4_erro
     }
     l4_matrix m;
     llama4_status status = l4_bind_matrix(b, "rope_freqs.weight", 1, n, &m, error);
+    if (status == LLAMA4_OK)
+        status = l4_bind_own(b, &m, error);
     if (status)
         return status;
     l4_matrix_row(&m, 0, divisors);

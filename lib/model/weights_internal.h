@@ -20,6 +20,9 @@ llama4_status l4_bind_shape(const l4_tensor *t, uint64_t d0, uint64_t d1, uint64
 /* Rows first .. first + rows - 1 of a tensor whose fastest dimension is cols. */
 l4_matrix l4_bind_rows(const l4_tensor *t, uint64_t first, uint32_t rows, uint32_t cols);
 
+/* A matrix's bytes, that are about to be looked at: see l4_map_own. */
+llama4_status l4_bind_own(const l4_binder *b, const l4_matrix *m, llama4_error *error);
+
 llama4_status l4_bind_matrix(const l4_binder *b, const char *name, uint32_t rows, uint32_t cols, l4_matrix *out, llama4_error *error);
 llama4_status l4_bind_vector(l4_binder *b, const char *name, uint32_t n, const float **out, llama4_error *error);
 

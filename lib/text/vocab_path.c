@@ -52,12 +52,20 @@ static llama4_status open_file(const l4_allocator *a, const l4_log *log, const c
     llama4_status status = l4_map_path(path, &m, error);
     if (status)
         return status;
+    status = l4_map_own(&m, 0, 4, path, error);
+    const int gguf = status == LLAMA4_OK && m.size >= 4 && memcmp(m.data, "GGUF", 4) == 0;
+    if (status == LLAMA4_OK && !gguf)
+        status = l4_map_own(&m, 0, m.size, path, error);
     size_t i = 0;
-    while (i < m.size && (m.data[i] == ' ' || m.data[i] == '\n' || m.data[i] == '\r' || m.data[i] == '\t'))
+    if (status) {
+        l4_unmap(&m);
+        return status;
+    }
+    while (!gguf && i < m.size && (m.data[i] == ' ' || m.data[i] == '\n' || m.data[i] == '\r' || m.data[i] == '\t'))
         i++;
     if (m.size == 0)
         status = l4_fail(error, LLAMA4_ERR_FORMAT, "%s is empty", path);
-    else if (m.size >= 4 && memcmp(m.data, "GGUF", 4) == 0)
+    else if (gguf)
         status = open_gguf(a, log, path, out, error);
     else if (i < m.size && m.data[i] == '{')
         status = l4_vocab_from_json(a, log, m.data, m.size, path, out, error);

@@ -11,14 +11,18 @@
 #endif
 
 #include "stream.h"
-#include "pictures.h"
 
 #ifdef __linux__
-static atomic_int reads, fail_at, cut;
+#include "pictures.h"
+
+static atomic_int reads, fail_at, shrink_at, cut;
+static const char *victim; /* of shrink_at */
 
 static ssize_t shim(int fd, void *buffer, size_t size, off_t offset)
 {
     const int n = atomic_fetch_add(&reads, 1) + 1;
+    if (atomic_load(&shrink_at) == n)
+        CHECK(truncate(victim, 10) == 0);
     if (atomic_load(&fail_at) && n >= atomic_load(&fail_at)) {
         errno = EIO;
         return -1;
@@ -44,6 +48,7 @@ ssize_t loading_pread64(int fd, void *buffer, size_t size, off_t offset)
 static void whole_disk(void)
 {
     atomic_store(&fail_at, 0);
+    atomic_store(&shrink_at, 0);
     atomic_store(&cut, 0);
     atomic_store(&reads, 0);
 }
@@ -180,7 +185,6 @@ TEST(files_are_not_needed_any_more)
     }
 }
 
-static const char *victim;
 static float from_here;
 
 static int shrink(void *user, float fraction)
@@ -211,6 +215,31 @@ TEST(file_shrinks_while_weights_are_read)
         llama4_model_release(model);
         remove_copy();
     }
+}
+
+/* The same at any read of the head, of vectors, of the vocabulary and of weights: nothing is looked at that was not read. */
+TEST(file_shrinks_at_any_read)
+{
+    static const char *const some[] = {TINY, LONG, SCOUT, VISION};
+    for (size_t m = 0; m < sizeof some / sizeof *some; m++) {
+        int opened = 0, failures = 0;
+        for (int at = 1; !opened && at < 400; at++) {
+            llama4_model *model = NULL;
+            llama4_error error = LLAMA4_ERROR_INIT;
+            const char *path = copy_model(some[m], &victim);
+            whole_disk();
+            atomic_store(&shrink_at, at);
+            const llama4_status status = llama4_model_open(path, NULL, &model, &error);
+            opened = atomic_load(&reads) < at;
+            failures += status == LLAMA4_ERR_IO;
+            CHECK(status == LLAMA4_OK || strstr(error.message, status == LLAMA4_ERR_IO ? "ends at byte" : "does not fit into the file"));
+            CHECK(!opened || status == LLAMA4_OK);
+            llama4_model_release(model);
+            remove_copy();
+        }
+        CHECK(opened && failures > 3);
+    }
+    whole_disk();
 }
 
 /* The numbers that a picture becomes; NULL: LLAMA4_ERR_IO. */
@@ -277,7 +306,8 @@ TEST(pictures)
     free(bytes);
 }
 
-TEST_MAIN(T(read_errors), T(short_reads), T(files_are_not_needed_any_more), T(file_shrinks_while_weights_are_read), T(pictures))
+TEST_MAIN(T(read_errors), T(short_reads), T(files_are_not_needed_any_more), T(file_shrinks_while_weights_are_read),
+          T(file_shrinks_at_any_read), T(pictures))
 #else
 TEST(loading)
 {
