@@ -46,7 +46,8 @@ void l4_map_prefetch(const l4_mapping *m, size_t offset, size_t size);
  * some disks, what the system reads ahead is megabytes each time. */
 void l4_map_scatter(const l4_mapping *m, int on);
 
-/* The bytes need not stay in this process's memory: they are read again from the file if they are looked at. A hint only; whole pages only. */
+/* The bytes need not stay in this process's memory: they are read again from the file if they are looked at, except those of l4_map_own, which are gone.
+ * A hint only; whole pages only. */
 void l4_map_forget(const l4_mapping *m, size_t offset, size_t size);
 
 /* Large memory that is about to be filled and then read from end to end: the system may back it with large pages. A hint. */

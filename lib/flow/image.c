@@ -133,7 +133,8 @@ llama4_status l4_image_compute(llama4_context *context, const llama4_model *mode
     const l4_vision *v = &model->vision.weights;
     const l4_context_tools tools = l4_context_borrow(context);
     l4_vision_job job = {
-        .allocator = a, .weights = v, .archive = model->vision.archive, .inputs = model->vision.inputs, .kernels = tools.kernels, .pool = tools.pool, .cancel = tools.cancel, .numbers = image->tiles,
+        .allocator = a, .weights = v, .archive = model->vision.archive, .inputs = model->vision.inputs,
+        .kernels = tools.kernels, .pool = tools.pool, .cancel = tools.cancel, .numbers = image->tiles,
         .tiles = l4_tiles_count(grid), .progress = tools.progress, .progress_user = tools.progress_user, .start = start, .share = share,
     };
     uint8_t *bytes = NULL;

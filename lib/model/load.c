@@ -20,20 +20,28 @@ static uint64_t extent(const l4_matrix *m)
     return (m->rows - 1) * m->stride + l4_type_row_bytes(type, m->cols);
 }
 
-/* Gate and up may share their rows in the file: then one part brings both. */
-static const l4_part *covering(const l4_load *load, const l4_matrix *m)
+/* Gate and up may share their rows in the file: then one part, that is not packed, brings both. Files in which anything else overlaps are nonsense, but must
+ * do no harm: a packed part is one matrix's own. */
+static const l4_part *covering(const l4_load *load, const l4_matrix *m, int packed)
 {
     for (uint32_t i = 0; i < load->n_parts; i++) {
         const l4_part *p = &load->parts[i];
-        if (m->data >= p->from.data && m->data + extent(m) <= p->from.data + p->source)
+        const l4_matrix *f = &p->from;
+        const int same = m->data == f->data && m->type == f->type && m->rows == f->rows && m->cols == f->cols && m->stride == f->stride;
+        if (p->packed == packed && (packed ? same : m->data >= f->data && m->data + extent(m) <= f->data + p->source))
             return p;
     }
     return NULL;
 }
 
+static int can_pack(const l4_matrix *m)
+{
+    return m->layout == L4_ROWS && l4_packed_can(m->type);
+}
+
 static llama4_status add(l4_load *load, const l4_archive *archive, const l4_matrix *m, int packed, llama4_error *error)
 {
-    if (!m->data || covering(load, m))
+    if (!m->data || covering(load, m, packed))
         return LLAMA4_OK;
     l4_part p = {.from = *m, .source = extent(m), .packed = packed};
     if (m->layout == L4_COLUMNS) /* whole rows, with what stands beside it */
@@ -65,7 +73,7 @@ static llama4_status add(l4_load *load, const l4_archive *archive, const l4_matr
 
 llama4_status l4_load_add(l4_load *load, const l4_archive *archive, const l4_matrix *m, llama4_error *error)
 {
-    return add(load, archive, m, m->layout == L4_ROWS && l4_packed_can(m->type), error);
+    return add(load, archive, m, can_pack(m), error);
 }
 
 llama4_status l4_load_add_rows(l4_load *load, const l4_archive *archive, const l4_matrix *m, llama4_error *error)
@@ -76,7 +84,9 @@ llama4_status l4_load_add_rows(l4_load *load, const l4_archive *archive, const l
 l4_matrix l4_load_matrix(const l4_load *load, const l4_matrix *m, const uint8_t *memory)
 {
     l4_matrix to = *m;
-    const l4_part *p = m->data ? covering(load, m) : NULL;
+    const l4_part *p = m->data && can_pack(m) ? covering(load, m, 1) : NULL;
+    if (!p && m->data)
+        p = covering(load, m, 0);
     if (!p)
         return to;
     to.data = memory + p->at;
