@@ -1,29 +1,25 @@
 /* Streamed experts on disks that fail, hang, give little at a time or shrink: errors from the call, the context as it was. The program's own pread
  * stands in front of the C library's. */
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #ifdef __linux__
-#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 #endif
 
 #include "stream.h"
 
 #ifdef __linux__
-static atomic_int reads, fail_at, fail_code, hold, held, spoil, refuse_direct, cut;
+#define PREAD_HOOK on_read
+#include "pread.h"
 
-static ssize_t shim(int fd, void *buffer, size_t size, off_t offset)
+static atomic_int hold, held, spoil, refuse_direct;
+
+static int on_read(int fd, int n)
 {
-    const int n = atomic_fetch_add(&reads, 1) + 1;
-    if (atomic_load(&fail_at) && n >= atomic_load(&fail_at) && atomic_load(&fail_code)) {
-        errno = atomic_load(&fail_code);
-        return -1;
-    }
+    (void)n;
     if (atomic_load(&refuse_direct) && fcntl(fd, F_GETFL) & O_DIRECT) {
         errno = EINVAL;
         return -1;
@@ -34,37 +30,16 @@ static ssize_t shim(int fd, void *buffer, size_t size, off_t offset)
         usleep(1000);
         waited = 1;
     }
-    if (waited && atomic_load(&spoil)) {
-        errno = EIO;
-        return -1;
-    }
-    if (atomic_load(&cut) && size > 8192)
-        size = 4096 + size / 2 / 512 * 512; /* fewer bytes than asked for, as a system may give */
-    return syscall(SYS_pread64, fd, buffer, size, offset);
-}
-
-ssize_t stream_pread(int fd, void *buffer, size_t size, off_t offset) __asm__("pread");
-ssize_t stream_pread64(int fd, void *buffer, size_t size, off_t offset) __asm__("pread64");
-
-ssize_t stream_pread(int fd, void *buffer, size_t size, off_t offset)
-{
-    return shim(fd, buffer, size, offset);
-}
-
-ssize_t stream_pread64(int fd, void *buffer, size_t size, off_t offset)
-{
-    return shim(fd, buffer, size, offset);
+    errno = EIO;
+    return waited && atomic_load(&spoil) ? -1 : 0;
 }
 
 static void whole_disk(void)
 {
-    atomic_store(&fail_at, 0);
-    atomic_store(&fail_code, 0);
+    healthy_pread();
     atomic_store(&hold, 0);
     atomic_store(&spoil, 0);
     atomic_store(&refuse_direct, 0);
-    atomic_store(&cut, 0);
-    atomic_store(&reads, 0);
 }
 
 /* The model with 2 slots, a context, and the logits that the next 8 tokens must give. */
@@ -129,7 +104,6 @@ TEST(read_errors)
         for (int at = 1; at < 60; at++) {
             llama4_error error = LLAMA4_ERROR_INIT;
             atomic_store(&reads, 0);
-            atomic_store(&fail_code, EIO);
             atomic_store(&fail_at, at);
             llama4_status status = decode_ids(s.context, 0, s.ids + 8, 8, at % 2 ? 0 : 1, NULL, 0, &error);
             CHECK(status == LLAMA4_OK || status == LLAMA4_ERR_IO);

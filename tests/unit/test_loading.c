@@ -1,12 +1,9 @@
 /* A model that lies in memory whole: whatever the disk does while it is opened is an error from the call, and afterwards its files are of no
  * interest. The program's own pread stands in front of the C library's. */
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #ifdef __linux__
-#include <errno.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 #endif
 
@@ -15,42 +12,24 @@
 #ifdef __linux__
 #include "pictures.h"
 
-static atomic_int reads, fail_at, shrink_at, cut;
+#define PREAD_HOOK on_read
+#include "pread.h"
+
+static atomic_int shrink_at;
 static const char *victim; /* of shrink_at */
 
-static ssize_t shim(int fd, void *buffer, size_t size, off_t offset)
+static int on_read(int fd, int n)
 {
-    const int n = atomic_fetch_add(&reads, 1) + 1;
+    (void)fd;
     if (atomic_load(&shrink_at) == n)
         CHECK(truncate(victim, 10) == 0);
-    if (atomic_load(&fail_at) && n >= atomic_load(&fail_at)) {
-        errno = EIO;
-        return -1;
-    }
-    if (atomic_load(&cut) && size > 8192)
-        size = 4096 + size / 2 / 512 * 512; /* fewer bytes than asked for, as a system may give */
-    return syscall(SYS_pread64, fd, buffer, size, offset);
-}
-
-ssize_t loading_pread(int fd, void *buffer, size_t size, off_t offset) __asm__("pread");
-ssize_t loading_pread64(int fd, void *buffer, size_t size, off_t offset) __asm__("pread64");
-
-ssize_t loading_pread(int fd, void *buffer, size_t size, off_t offset)
-{
-    return shim(fd, buffer, size, offset);
-}
-
-ssize_t loading_pread64(int fd, void *buffer, size_t size, off_t offset)
-{
-    return shim(fd, buffer, size, offset);
+    return 0;
 }
 
 static void whole_disk(void)
 {
-    atomic_store(&fail_at, 0);
+    healthy_pread();
     atomic_store(&shrink_at, 0);
-    atomic_store(&cut, 0);
-    atomic_store(&reads, 0);
 }
 
 /* ---- a model of which the test may do with the files what it likes ---- */
