@@ -109,9 +109,12 @@ class Runner:
         return best
 
     def others(self):
-        """The shares of the machine that other programs and the host took, in words."""
-        programs, host = (100 * x / self.all if self.all else 0.0 for x in (max(0.0, self.busy - self.own), self.stolen))
-        return f"Other programs took {programs:.1f} % of the machine, and the host {host:.1f} %."
+        """The shares of the machine that other programs and the host took."""
+        return {name: x / self.all if self.all else 0.0 for name, x in (("programs", max(0.0, self.busy - self.own)), ("host", self.stolen))}
+
+
+def others_in_words(others):
+    return f"Other programs took {100 * others['programs']:.1f} % of the machine, and the host {100 * others['host']:.1f} %."
 
 
 def read_once(path):
