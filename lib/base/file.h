@@ -42,10 +42,6 @@ llama4_status l4_map_own(const l4_mapping *m, uint64_t offset, uint64_t size, co
 /* Asks the system to read `size` bytes at `offset` ahead of use. A hint only. */
 void l4_map_prefetch(const l4_mapping *m, size_t offset, size_t size);
 
-/* A few bytes here and there are about to be looked at: the system need not read what follows them as well. With `on` 0: the usual again. A hint; on
- * some disks, what the system reads ahead is megabytes each time. */
-void l4_map_scatter(const l4_mapping *m, int on);
-
 /* The bytes need not stay in this process's memory: they are read again from the file if they are looked at, except those of l4_map_own, which are gone.
  * A hint only; whole pages only. */
 void l4_map_forget(const l4_mapping *m, size_t offset, size_t size);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/errno_text.h"
+#include "base/input.h"
 
 static llama4_status io_error(llama4_error *error, const char *action, const char *path, int code)
 {
@@ -77,22 +78,6 @@ llama4_status l4_map_fd(int fd, l4_mapping *out, llama4_error *error)
     return status;
 }
 
-static llama4_status read_pages(int fd, uint8_t *to, uint64_t offset, size_t need, const char *name, llama4_error *error)
-{
-    size_t got = 0;
-    while (got < need) {
-        const ssize_t n = pread(fd, to + got, need - got, (off_t)(offset + got));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return io_error(error, "read", name, errno);
-        if (n == 0)
-            return l4_fail(error, LLAMA4_ERR_IO, "cannot read %s: it ends at byte %llu, and had more when it was opened", name, (unsigned long long)(offset + got));
-        got += (size_t)n;
-    }
-    return LLAMA4_OK;
-}
-
 llama4_status l4_map_own(const l4_mapping *m, uint64_t offset, uint64_t size, const char *name, llama4_error *error)
 {
     const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), first = offset / page * page;
@@ -105,7 +90,13 @@ llama4_status l4_map_own(const l4_mapping *m, uint64_t offset, uint64_t size, co
     void *place = mmap((void *)(uintptr_t)(m->data + first), bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     if (place == MAP_FAILED)
         return l4_fail(error, LLAMA4_ERR_MEMORY, "out of memory: %zu bytes of %s", bytes, name);
-    return read_pages((int)(intptr_t)m->handle - 1, place, first, there, name, error);
+    const uint8_t *data;
+    l4_input input;
+    l4_input_open(m, 1, &input);
+    input.name = name;
+    llama4_status status = l4_input_read(&input, first, there, place, &data, error);
+    l4_input_close(&input);
+    return status;
 }
 
 void l4_map_close_file(l4_mapping *m)
@@ -139,12 +130,6 @@ void l4_map_prefetch(const l4_mapping *m, size_t offset, size_t size)
     if (size > m->size - offset)
         size = m->size - offset;
     posix_madvise((void *)(uintptr_t)(m->data + start), size + (offset - start), POSIX_MADV_WILLNEED);
-}
-
-void l4_map_scatter(const l4_mapping *m, int on)
-{
-    if (m->owned && m->data)
-        posix_madvise((void *)(uintptr_t)m->data, m->size, on ? POSIX_MADV_RANDOM : POSIX_MADV_NORMAL);
 }
 
 void l4_map_forget(const l4_mapping *m, size_t offset, size_t size)

@@ -193,11 +193,6 @@ void l4_map_prefetch(const l4_mapping *m, size_t offset, size_t size)
     PrefetchVirtualMemory(GetCurrentProcess(), 1, &range, 0);
 }
 
-void l4_map_scatter(const l4_mapping *m, int on)
-{
-    (void)m, (void)on;
-}
-
 void l4_map_forget(const l4_mapping *m, size_t offset, size_t size)
 {
     /* Unlocking pages that are not locked takes them out of the working set. */

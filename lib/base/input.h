@@ -10,6 +10,7 @@
 #define L4_INPUT_ALIGN 4096
 
 typedef struct l4_input {
+    const char *name;      /* for messages; "the model's file" unless changed */
     const uint8_t *memory; /* of a mapping without a file: it is read instead */
     void *file;            /* through the cache */
     void *direct;          /* past the cache; or NULL */

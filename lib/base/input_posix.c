@@ -17,6 +17,7 @@ static int fd_of(void *handle)
 void l4_input_open(const l4_mapping *m, int cached, l4_input *out)
 {
     memset(out, 0, sizeof *out);
+    out->name = "the model's file";
     out->size = m->size;
     atomic_init(&out->refused, 0);
     if (!m->handle) {
@@ -104,10 +105,10 @@ llama4_status l4_input_read(l4_input *in, uint64_t offset, size_t size, uint8_t 
     if (got < 0) {
         char text[96];
         const int code = errno;
-        return l4_fail(error, LLAMA4_ERR_IO, "cannot read the model's file at byte %llu: %s", (unsigned long long)offset, l4_errno_text(code, text, sizeof text));
+        return l4_fail(error, LLAMA4_ERR_IO, "cannot read %s at byte %llu: %s", in->name, (unsigned long long)offset, l4_errno_text(code, text, sizeof text));
     }
     if ((size_t)got < need)
-        return l4_fail(error, LLAMA4_ERR_IO, "the model's file ends at byte %llu: it had %llu bytes when it was opened",
+        return l4_fail(error, LLAMA4_ERR_IO, "%s ends at byte %llu: it had %llu bytes when it was opened", in->name,
                        (unsigned long long)(offset - lead + (uint64_t)got), (unsigned long long)in->size);
     *data = buffer + lead;
     return LLAMA4_OK;

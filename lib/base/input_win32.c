@@ -10,6 +10,7 @@
 void l4_input_open(const l4_mapping *m, int cached, l4_input *out)
 {
     memset(out, 0, sizeof *out);
+    out->name = "the model's file";
     out->size = m->size;
     atomic_init(&out->refused, 0);
     if (!m->handle) {
@@ -73,9 +74,9 @@ llama4_status l4_input_read(l4_input *in, uint64_t offset, size_t size, uint8_t 
     if (in->file && !l4_input_is_direct(in))
         got = read_at(in->file, buffer, whole, need, offset - lead);
     if (got == SIZE_MAX)
-        return l4_fail(error, LLAMA4_ERR_IO, "cannot read the model's file at byte %llu: error %lu", (unsigned long long)offset, (unsigned long)GetLastError());
+        return l4_fail(error, LLAMA4_ERR_IO, "cannot read %s at byte %llu: error %lu", in->name, (unsigned long long)offset, (unsigned long)GetLastError());
     if (got < need)
-        return l4_fail(error, LLAMA4_ERR_IO, "the model's file ends at byte %llu: it had %llu bytes when it was opened",
+        return l4_fail(error, LLAMA4_ERR_IO, "%s ends at byte %llu: it had %llu bytes when it was opened", in->name,
                        (unsigned long long)(offset - lead + got), (unsigned long long)in->size);
     *data = buffer + lead;
     return LLAMA4_OK;

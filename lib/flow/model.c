@@ -74,12 +74,8 @@ static llama4_status open_directory(opening *o, const char *path, llama4_error *
 static llama4_status bind(opening *o, llama4_error *error)
 {
     llama4_model *m = o->m;
-    for (size_t i = 0; i < m->archive->n_files; i++)
-        l4_map_scatter(&m->archive->files[i], 1);
     llama4_status status = m->gguf ? l4_weights_from_gguf(&m->allocator, &m->config, m->archive, &m->weights, error)
                                    : l4_weights_from_hf(&m->allocator, &m->config, m->archive, &m->weights, error);
-    for (size_t i = 0; i < m->archive->n_files; i++)
-        l4_map_scatter(&m->archive->files[i], 0);
     if (status)
         return status;
     m->config = m->weights.config;

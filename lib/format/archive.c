@@ -125,6 +125,16 @@ const l4_mapping *l4_archive_place(const l4_archive *archive, const uint8_t *dat
     return NULL;
 }
 
+llama4_status l4_archive_read(const l4_archive *archive, l4_input *inputs, const uint8_t *place, size_t size, uint8_t *buffer, const uint8_t **data,
+                              llama4_error *error)
+{
+    uint64_t offset;
+    const l4_mapping *file = l4_archive_place(archive, place, &offset);
+    if (!file)
+        return l4_fail(error, LLAMA4_ERR_FORMAT, "a matrix lies outside the model's files");
+    return l4_input_read(&inputs[file - archive->files], offset, size, buffer, data, error);
+}
+
 void l4_archive_unmap(l4_archive *archive)
 {
     for (size_t i = 0; i < archive->n_files; i++)

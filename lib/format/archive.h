@@ -3,7 +3,7 @@
 #define L4_FORMAT_ARCHIVE_H
 
 #include "base/alloc.h"
-#include "base/file.h"
+#include "base/input.h"
 
 typedef struct l4_tensor {
     const char *name;      /* NUL-terminated; lives as long as the archive */
@@ -51,6 +51,10 @@ llama4_status l4_archive_seal(l4_archive *archive, const char *name, llama4_erro
 
 /* The file in which an address of tensor data lies, and where; NULL: none. */
 const l4_mapping *l4_archive_place(const l4_archive *archive, const uint8_t *data, uint64_t *offset);
+
+/* l4_input_read of `size` bytes at an address of tensor data; inputs: of the archive's files. */
+llama4_status l4_archive_read(const l4_archive *archive, l4_input *inputs, const uint8_t *place, size_t size, uint8_t *buffer, const uint8_t **data,
+                              llama4_error *error);
 
 /* Unmaps the files: what is left is the list of tensors, without their data. */
 void l4_archive_unmap(l4_archive *archive);

@@ -268,7 +268,7 @@ static llama4_status begin_part(l4_gguf *g, part *p, const char *name, uint32_t 
     p->listing = g->listing;
     p->r.data = m->data;
     p->r.size = m->size;
-    llama4_status status = l4_gguf_own_head(m, g->archive.allocator, name, error);
+    llama4_status status = l4_gguf_own_head(m, name, error);
     if (status == LLAMA4_OK)
         status = read_header(p, version, error);
     if (status == LLAMA4_OK)

@@ -3,36 +3,36 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "base/input.h"
 #include "format/gguf_private.h"
 
-#define WINDOW ((size_t)64 << 10)
+#define STEP ((uint64_t)256 << 10) /* bytes that are owned at first; then twice as many each time */
 
 typedef struct walk {
-    l4_input input;
-    uint8_t *window; /* WINDOW bytes, of which `have` from `from` on are there */
-    uint64_t from, have;
-    uint64_t at;     /* bytes of the head so far */
+    const l4_mapping *file;
+    const char *name;
+    uint64_t at, owned; /* bytes of the head so far; of the file, from its beginning on */
     llama4_status status;
     llama4_error *error;
 } walk;
 
+static int own(walk *w, uint64_t end)
+{
+    uint64_t more = w->owned > STEP ? w->owned : STEP;
+    if (end <= w->owned)
+        return 1;
+    more = more > end - w->owned ? more : end - w->owned;
+    w->status = l4_map_own(w->file, w->owned, more, w->name, w->error);
+    w->owned += more;
+    return w->status == LLAMA4_OK;
+}
+
 /* The next n <= 8 bytes as a number; 0, and no further, if they are not there. */
 static int see(walk *w, uint64_t n, uint64_t *value)
 {
-    const uint8_t *data;
     uint8_t bytes[8] = {0};
-    if (w->status || n > w->input.size - w->at || w->at > L4_OWN_MOST)
+    if (w->status || n > w->file->size - w->at || w->at + n > L4_OWN_MOST || !own(w, w->at + n))
         return 0;
-    if (w->at < w->from || w->at + n > w->from + w->have) {
-        const uint64_t left = w->input.size - w->at;
-        w->from = w->at;
-        w->have = left < WINDOW ? left : WINDOW;
-        w->status = l4_input_read(&w->input, w->from, (size_t)w->have, w->window, &data, w->error);
-        if (w->status)
-            return 0;
-    }
-    memcpy(bytes, w->window + (w->at - w->from), (size_t)n);
+    memcpy(bytes, w->file->data + w->at, (size_t)n);
     *value = l4_load_u64(bytes);
     w->at += n;
     return 1;
@@ -40,7 +40,7 @@ static int see(walk *w, uint64_t n, uint64_t *value)
 
 static int skip(walk *w, uint64_t n)
 {
-    if (n > w->input.size - w->at)
+    if (n > w->file->size - w->at)
         return 0;
     w->at += n;
     return 1;
@@ -63,7 +63,7 @@ static int skip_value(walk *w, uint64_t type)
         return !count;
     }
     const uint64_t size = l4_gguf_scalar_size((uint32_t)type);
-    return size && count <= w->input.size / size && skip(w, count * size);
+    return size && count <= w->file->size / size && skip(w, count * size);
 }
 
 static void walk_head(walk *w)
@@ -77,17 +77,13 @@ static void walk_head(walk *w)
         tensors--;
 }
 
-llama4_status l4_gguf_own_head(const l4_mapping *m, const l4_allocator *a, const char *name, llama4_error *error)
+llama4_status l4_gguf_own_head(const l4_mapping *m, const char *name, llama4_error *error)
 {
-    walk w = {.error = error};
-    if (!m->owned || !m->handle || !m->size)
+    walk w = {.file = m, .name = name, .error = error};
+    if (!m->owned || !m->handle)
         return LLAMA4_OK;
-    llama4_status status = l4_alloc(a, WINDOW, 1, "reading", &w.window, error);
-    if (status)
-        return status;
-    l4_input_open(m, 1, &w.input);
     walk_head(&w);
-    l4_input_close(&w.input);
-    l4_free(a, w.window);
-    return w.status ? w.status : l4_map_own(m, 0, w.at, name, error);
+    if (w.status == LLAMA4_OK)
+        own(&w, w.at < L4_OWN_MOST ? w.at : L4_OWN_MOST);
+    return w.status;
 }

@@ -24,7 +24,7 @@ struct l4_gguf {
 #define L4_GGUF_SHOWN(k) ((int)((k)->name_length < 100 ? (k)->name_length : 100))
 
 /* To be called before anybody looks at a file's head. */
-llama4_status l4_gguf_own_head(const l4_mapping *m, const l4_allocator *a, const char *name, llama4_error *error);
+llama4_status l4_gguf_own_head(const l4_mapping *m, const char *name, llama4_error *error);
 
 /* Bytes of a value; 0 for strings, arrays and unknown types. */
 uint32_t l4_gguf_scalar_size(uint32_t type);

@@ -56,16 +56,6 @@ static void leave(l4_disk *r, const l4_fetch *f)
         r->seconds += l4_clock() - r->since;
 }
 
-/* Bytes at an address in the mapped files. */
-static llama4_status read_place(l4_disk *r, const uint8_t *data, size_t size, uint8_t *buffer, const uint8_t **out, llama4_error *error)
-{
-    uint64_t offset;
-    const l4_mapping *file = l4_archive_place(r->archive, data, &offset);
-    if (!file)
-        return l4_fail(error, LLAMA4_ERR_FORMAT, "a matrix lies outside the model's files");
-    return l4_input_read(&r->inputs[file - r->archive->files], offset, size, buffer, out, error);
-}
-
 static int gather_step(l4_disk *r, int worker)
 {
     gathering *g = r->gatherings;
@@ -78,7 +68,7 @@ static int gather_step(l4_disk *r, int worker)
     llama4_error error = LLAMA4_ERROR_INIT;
     g->active++;
     l4_crew_unlock(r->crew);
-    const llama4_status status = read_place(r, place, size, r->buffers[worker], &data, &error);
+    const llama4_status status = l4_archive_read(r->archive, r->inputs, place, size, r->buffers[worker], &data, &error);
     l4_crew_lock(r->crew);
     g->active--;
     if (!g->abandoned && status == LLAMA4_OK)

@@ -9,16 +9,11 @@ static void read_rows(void *user, const l4_matrix *w, size_t first, size_t rows,
     l4_vision_reader *r = user;
     const size_t size = (rows - 1) * (size_t)w->stride + (size_t)l4_type_row_bytes(l4_type_find(w->type), w->cols);
     const uint8_t *data = to;
-    uint64_t offset;
     llama4_error error = LLAMA4_ERROR_INIT;
-    const l4_mapping *file = l4_archive_place(r->archive, w->data + first * w->stride, &offset);
-    if (!file)
-        l4_fail(&error, LLAMA4_ERR_FORMAT, "a matrix lies outside the model's files");
-    else
-        l4_input_read(&r->inputs[file - r->archive->files], offset, size, to, &data, &error);
-    if (error.status && !atomic_exchange(&r->failed, 1))
+    const llama4_status status = l4_archive_read(r->archive, r->inputs, w->data + first * w->stride, size, to, &data, &error);
+    if (status && !atomic_exchange(&r->failed, 1))
         r->error = error;
-    if (error.status)
+    if (status)
         memset(to, 0, size);
     else if (data != to)
         memcpy(to, data, size);
