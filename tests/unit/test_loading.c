@@ -26,10 +26,35 @@ static int on_read(int fd, int n)
     return 0;
 }
 
+/* The n-th file that is mapped shrinks before anybody can look at it. */
+static int maps, shrink_map;
+
+static void *mapped(void *address, size_t size, int protection, int flags, int fd, off_t offset)
+{
+    const long place = syscall(SYS_mmap, address, size, protection, flags, fd, offset);
+    if (place != -1 && fd >= 0 && ++maps == shrink_map)
+        CHECK(truncate(victim, 10) == 0);
+    return (void *)place; /* (void *)-1: MAP_FAILED */
+}
+
+void *own_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset) __asm__("mmap");
+void *own_mmap64(void *address, size_t size, int protection, int flags, int fd, off_t offset) __asm__("mmap64");
+
+void *own_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset)
+{
+    return mapped(address, size, protection, flags, fd, offset);
+}
+
+void *own_mmap64(void *address, size_t size, int protection, int flags, int fd, off_t offset)
+{
+    return mapped(address, size, protection, flags, fd, offset);
+}
+
 static void whole_disk(void)
 {
     healthy_pread();
     atomic_store(&shrink_at, 0);
+    maps = shrink_map = 0;
 }
 
 /* ---- a model of which the test may do with the files what it likes ---- */
@@ -221,6 +246,29 @@ TEST(file_shrinks_at_any_read)
     whole_disk();
 }
 
+TEST(file_shrinks_once_it_is_mapped)
+{
+    static const char *const some[] = {TINY, LONG, SCOUT, VISION};
+    for (size_t m = 0; m < sizeof some / sizeof *some; m++) {
+        int failures = 0;
+        for (int at = 1; at <= 3; at++) { /* a directory's config.json may be the first */
+            llama4_model *model = NULL;
+            llama4_error error = LLAMA4_ERROR_INIT;
+            const char *path = copy_model(some[m], &victim);
+            whole_disk();
+            shrink_map = at;
+            const llama4_status status = llama4_model_open(path, NULL, &model, &error);
+            const int shrunk = maps >= at;
+            failures += status == LLAMA4_ERR_IO;
+            CHECK(status == LLAMA4_OK ? !shrunk || at > 2 : strstr(error.message, status == LLAMA4_ERR_IO ? "ends at byte" : "does not fit into the file") != NULL);
+            llama4_model_release(model);
+            remove_copy();
+        }
+        CHECK(failures > 0);
+    }
+    whole_disk();
+}
+
 /* The numbers that a picture becomes; NULL: LLAMA4_ERR_IO. */
 static llama4_embeddings *look(llama4_context *context, const llama4_image *image)
 {
@@ -286,7 +334,7 @@ TEST(pictures)
 }
 
 TEST_MAIN(T(read_errors), T(short_reads), T(files_are_not_needed_any_more), T(file_shrinks_while_weights_are_read),
-          T(file_shrinks_at_any_read), T(pictures))
+          T(file_shrinks_at_any_read), T(file_shrinks_once_it_is_mapped), T(pictures))
 #else
 TEST(loading)
 {
