@@ -29,14 +29,6 @@ static llama4_status read_json(const l4_allocator *a, const char *directory, l4_
     return status;
 }
 
-static llama4_status open_inputs(l4_vision_part *v, llama4_error *error)
-{
-    llama4_status status = l4_alloc_zero(v->allocator, v->archive->n_files, sizeof *v->inputs, "the list of files", &v->inputs, error);
-    for (size_t i = 0; status == LLAMA4_OK && i < v->archive->n_files; i++)
-        l4_input_open(&v->archive->files[i], 1, &v->inputs[i]);
-    return status;
-}
-
 llama4_status l4_vision_part_of(const l4_allocator *a, const char *directory, const l4_archive *archive, int bind, l4_vision_part *out,
                                 llama4_error *error)
 {
@@ -49,7 +41,7 @@ llama4_status l4_vision_part_of(const l4_allocator *a, const char *directory, co
     status = l4_vision_from_hf(a, &out->config, archive, &out->weights, error);
     if (status == LLAMA4_OK)
         out->config = out->weights.config;
-    return status ? status : open_inputs(out, error);
+    return status ? status : l4_archive_open_inputs(archive, a, 1, &out->inputs, error);
 }
 
 llama4_status l4_vision_part_open(const l4_allocator *a, const char *path, int bind, l4_vision_part *out, llama4_error *error)
@@ -73,16 +65,14 @@ llama4_status l4_vision_part_open(const l4_allocator *a, const char *path, int b
         status = l4_vision_from_gguf(a, &out->config, out->archive, &out->weights, error);
     if (bind && status == LLAMA4_OK)
         out->config = out->weights.config;
-    return status || !bind ? status : open_inputs(out, error);
+    return status || !bind ? status : l4_archive_open_inputs(out->archive, a, 1, &out->inputs, error);
 }
 
 void l4_vision_part_close(l4_vision_part *v)
 {
     l4_vision_clear(&v->weights);
-    for (size_t i = 0; v->inputs && i < v->archive->n_files; i++)
-        l4_input_close(&v->inputs[i]);
     if (v->inputs)
-        l4_free(v->allocator, v->inputs);
+        l4_archive_close_inputs(v->archive, v->allocator, v->inputs);
     l4_gguf_close(v->gguf);
     if (v->safetensors.allocator)
         l4_archive_clear(&v->safetensors);

@@ -135,6 +135,21 @@ llama4_status l4_archive_read(const l4_archive *archive, l4_input *inputs, const
     return l4_input_read(&inputs[file - archive->files], offset, size, buffer, data, error);
 }
 
+llama4_status l4_archive_open_inputs(const l4_archive *archive, const l4_allocator *a, int cached, l4_input **out, llama4_error *error)
+{
+    const llama4_status status = l4_alloc_zero(a, archive->n_files, sizeof **out, "the list of files", out, error);
+    for (size_t i = 0; status == LLAMA4_OK && i < archive->n_files; i++)
+        l4_input_open(&archive->files[i], cached, &(*out)[i]);
+    return status;
+}
+
+void l4_archive_close_inputs(const l4_archive *archive, const l4_allocator *a, l4_input *inputs)
+{
+    for (size_t i = 0; inputs && i < archive->n_files; i++)
+        l4_input_close(&inputs[i]);
+    l4_free(a, inputs);
+}
+
 void l4_archive_unmap(l4_archive *archive)
 {
     for (size_t i = 0; i < archive->n_files; i++)

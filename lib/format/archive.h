@@ -56,6 +56,10 @@ const l4_mapping *l4_archive_place(const l4_archive *archive, const uint8_t *dat
 llama4_status l4_archive_read(const l4_archive *archive, l4_input *inputs, const uint8_t *place, size_t size, uint8_t *buffer, const uint8_t **data,
                               llama4_error *error);
 
+/* An input for each of the archive's files, see l4_input_open. What is not opened is NULL, and closing that is fine. */
+llama4_status l4_archive_open_inputs(const l4_archive *archive, const l4_allocator *a, int cached, l4_input **out, llama4_error *error);
+void l4_archive_close_inputs(const l4_archive *archive, const l4_allocator *a, l4_input *inputs);
+
 /* Unmaps the files: what is left is the list of tensors, without their data. */
 void l4_archive_unmap(l4_archive *archive);
 

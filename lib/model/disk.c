@@ -154,15 +154,13 @@ llama4_status l4_disk_create(const l4_allocator *a, const l4_archive *archive, c
     r->archive = archive;
     r->run = how->run;
     atomic_init(&r->closing, 0);
-    status = l4_alloc_zero(a, archive->n_files, sizeof *r->inputs, "the list of files", &r->inputs, error);
+    status = l4_archive_open_inputs(archive, a, how->cached, &r->inputs, error);
     if (status == LLAMA4_OK)
         status = l4_alloc(a, how->threads * each + L4_INPUT_ALIGN, 1, "reading", &r->buffer_memory, error);
     if (status == LLAMA4_OK) {
         uint8_t *aligned = r->buffer_memory + (L4_INPUT_ALIGN - (uintptr_t)r->buffer_memory % L4_INPUT_ALIGN) % L4_INPUT_ALIGN;
         for (size_t i = 0; i < how->threads; i++)
             r->buffers[i] = aligned + i * each;
-        for (size_t i = 0; i < archive->n_files; i++)
-            l4_input_open(&archive->files[i], how->cached, &r->inputs[i]);
         status = l4_crew_create(a, (int)how->threads, step, r, &r->crew, error);
     }
     if (status)
@@ -179,9 +177,7 @@ void l4_disk_destroy(l4_disk *r)
     atomic_store(&r->closing, 1);
     l4_crew_destroy(r->crew);
     bury(r);
-    for (size_t i = 0; r->inputs && i < r->archive->n_files; i++)
-        l4_input_close(&r->inputs[i]);
-    l4_free(r->allocator, r->inputs);
+    l4_archive_close_inputs(r->archive, r->allocator, r->inputs);
     l4_free(r->allocator, r->buffer_memory);
     l4_free(r->allocator, r);
 }

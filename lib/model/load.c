@@ -11,15 +11,6 @@ static uint64_t round_up(uint64_t n, uint64_t to)
     return (n + to - 1) / to * to;
 }
 
-/* Bytes of the file from the first to the last of a matrix. */
-static uint64_t extent(const l4_matrix *m)
-{
-    const l4_type_info *type = l4_type_find(m->type);
-    if (m->layout == L4_COLUMNS)
-        return (m->cols - 1) * m->stride + l4_type_row_bytes(type, m->rows);
-    return (m->rows - 1) * m->stride + l4_type_row_bytes(type, m->cols);
-}
-
 /* Gate and up may share their rows in the file: then one part, that is not packed, brings both. Files in which anything else overlaps are nonsense, but must
  * do no harm: a packed part is one matrix's own. */
 static const l4_part *covering(const l4_load *load, const l4_matrix *m, int packed)
@@ -28,7 +19,7 @@ static const l4_part *covering(const l4_load *load, const l4_matrix *m, int pack
         const l4_part *p = &load->parts[i];
         const l4_matrix *f = &p->from;
         const int same = m->data == f->data && m->type == f->type && m->rows == f->rows && m->cols == f->cols && m->stride == f->stride;
-        if (p->packed == packed && (packed ? same : m->data >= f->data && m->data + extent(m) <= f->data + p->source))
+        if (p->packed == packed && (packed ? same : m->data >= f->data && m->data + l4_matrix_extent(m) <= f->data + p->source))
             return p;
     }
     return NULL;
@@ -43,7 +34,7 @@ static llama4_status add(l4_load *load, const l4_archive *archive, const l4_matr
 {
     if (!m->data || covering(load, m, packed))
         return LLAMA4_OK;
-    l4_part p = {.from = *m, .source = extent(m), .packed = packed};
+    l4_part p = {.from = *m, .source = l4_matrix_extent(m), .packed = packed};
     if (m->layout == L4_COLUMNS) /* whole rows, with what stands beside it */
         p.source = m->cols * m->stride;
     const l4_mapping *file = l4_archive_place(archive, m->data, &p.offset);
@@ -53,7 +44,7 @@ static llama4_status add(l4_load *load, const l4_archive *archive, const l4_matr
         return LLAMA4_OK;
     p.file = (uint32_t)(file - archive->files);
     if (p.source > file->size - p.offset)
-        p.source = extent(m);
+        p.source = l4_matrix_extent(m);
     p.at = load->bytes;
     if (p.packed) {
         const uint64_t panel = m->stride * L4_PANEL;

@@ -75,6 +75,14 @@ llama4_status l4_bind_vector(l4_binder *b, const char *name, uint32_t n, const f
     return LLAMA4_OK;
 }
 
+uint64_t l4_matrix_extent(const l4_matrix *m)
+{
+    const l4_type_info *type = l4_type_find(m->type);
+    if (m->layout == L4_COLUMNS)
+        return (m->cols - 1) * m->stride + l4_type_row_bytes(type, m->rows);
+    return (m->rows - 1) * m->stride + l4_type_row_bytes(type, m->cols);
+}
+
 void l4_matrix_row(const l4_matrix *m, uint32_t r, float *out)
 {
     l4_kernels k;

@@ -56,6 +56,9 @@ void l4_weights_clear(l4_weights *w);
 /* LLAMA4_PATH_ value of a tensor: what weights_*.c and resident.c make of it. */
 int32_t l4_tensor_path(const l4_tensor *t);
 
+/* Bytes from the first to the last one that it uses, those between its rows or columns included; not of a packed matrix. */
+uint64_t l4_matrix_extent(const l4_matrix *m);
+
 /* Row r as float32 [cols]; not of a packed matrix. */
 void l4_matrix_row(const l4_matrix *m, uint32_t r, float *out);
 

@@ -7,7 +7,9 @@
 static void read_rows(void *user, const l4_matrix *w, size_t first, size_t rows, uint8_t *to)
 {
     l4_vision_reader *r = user;
-    const size_t size = (rows - 1) * (size_t)w->stride + (size_t)l4_type_row_bytes(l4_type_find(w->type), w->cols);
+    l4_matrix part = *w;
+    part.rows = (uint32_t)rows;
+    const size_t size = (size_t)l4_matrix_extent(&part);
     const uint8_t *data = to;
     llama4_error error = LLAMA4_ERROR_INIT;
     const llama4_status status = l4_archive_read(r->archive, r->inputs, w->data + first * w->stride, size, to, &data, &error);
