@@ -1,5 +1,5 @@
 /* Tensors in, one GGUF v3 file out. The list of tensors is walked twice: to describe them in the head, then to write their data a few rows at a
- * time, so that memory stays bounded whatever the model's size. What the tensors and keys are, convert.c and convert_vision.c know. */
+ * time (convert_read.c), so that memory stays bounded whatever the model's size. What the tensors and keys are, convert.c and convert_vision.c know. */
 #include "flow/convert_write.h"
 
 #include <string.h>
@@ -13,11 +13,17 @@
 
 #define MAX_ROWS 64             /* that a column walk reads together: two cache lines of bf16 */
 #define BUFFER_FLOATS (1 << 19) /* of decoded rows, unless one row alone is longer */
-#define COPY_BYTES (4 << 20)    /* between two looks at the progress callback */
+#define COPY_BYTES (4 << 20)    /* read together, and between two looks at the progress callback; one row at least */
 
 static const l4_matrix *matrix_at(const l4_convert_item *it, uint32_t i)
 {
     return (const l4_matrix *)(const void *)((const char *)it->matrix + i * it->step);
+}
+
+/* Together. */
+static uint32_t rows_to_copy(const l4_matrix *m)
+{
+    return m->stride < COPY_BYTES ? (uint32_t)(COPY_BYTES / m->stride) : 1;
 }
 
 static uint32_t output_type(const l4_convert_job *j, const l4_convert_item *it)
@@ -78,6 +84,12 @@ static llama4_status describe(l4_convert_job *j, const l4_convert_item *it, llam
     count_weights(j, it, type);
     if (it->cols > j->buffer_floats)
         j->buffer_floats = it->cols;
+    for (uint32_t i = 0; !it->vector && i < it->count; i++) {
+        const uint64_t decoded = l4_convert_reader_need(matrix_at(it, i), MAX_ROWS);
+        const uint64_t copied = l4_convert_reader_need(matrix_at(it, i), rows_to_copy(matrix_at(it, i)));
+        const uint64_t most = decoded > copied ? decoded : copied;
+        j->buffer_bytes = most > j->buffer_bytes ? (size_t)most : j->buffer_bytes;
+    }
     return l4_gguf_put_tensor(&j->builder, it->name, type, it->stack ? 3 : it->vector && it->rows == 1 ? 1 : 2, dims, error);
 }
 
@@ -109,18 +121,18 @@ static float column_element(uint32_t type, const uint8_t *p)
     return type == LLAMA4_TYPE_F16 ? l4_f16_to_f32(l4_load_u16(p)) : l4_bf16_to_f32(l4_load_u16(p));
 }
 
-/* Rows first .. first + n - 1 as float32. A matrix stored by columns is walked along them, n elements at a time. */
-static void decode_rows(const l4_matrix *m, uint32_t first, uint32_t n, float *out)
+/* All rows of m as float32. A matrix stored by columns is walked along them. */
+static void decode_rows(const l4_matrix *m, float *out)
 {
     if (m->layout == L4_ROWS) {
-        for (uint32_t r = 0; r < n; r++)
-            l4_matrix_row(m, first + r, out + (size_t)r * m->cols);
+        for (uint32_t r = 0; r < m->rows; r++)
+            l4_matrix_row(m, r, out + (size_t)r * m->cols);
         return;
     }
     size_t element = m->type == LLAMA4_TYPE_F32 ? 4 : 2;
     for (uint32_t c = 0; c < m->cols; c++) {
-        const uint8_t *column = m->data + c * m->stride + first * element;
-        for (uint32_t r = 0; r < n; r++)
+        const uint8_t *column = m->data + c * m->stride;
+        for (uint32_t r = 0; r < m->rows; r++)
             out[(size_t)r * m->cols + c] = column_element(m->type, column + r * element);
     }
 }
@@ -129,14 +141,15 @@ static void decode_rows(const l4_matrix *m, uint32_t first, uint32_t n, float *o
 static llama4_status copy_rows(l4_convert_job *j, const l4_matrix *m, size_t row_bytes, llama4_error *error)
 {
     llama4_status status = LLAMA4_OK;
-    uint64_t pieces = m->rows, size = row_bytes;
-    if (m->stride == row_bytes) { /* no gaps: one piece */
-        pieces = 1;
-        size *= m->rows;
+    const uint32_t group = rows_to_copy(m);
+    for (uint32_t first = 0, n; status == LLAMA4_OK && first < m->rows; first += n) {
+        n = m->rows - first < group ? m->rows - first : group;
+        const uint32_t step = m->stride == row_bytes ? n : 1; /* no gaps: one piece */
+        l4_matrix part;
+        status = l4_convert_reader_rows(&j->reader, m, first, n, &part, error);
+        for (uint32_t r = 0; status == LLAMA4_OK && r < n; r += step)
+            status = put(j, part.data + r * part.stride, step * row_bytes, error);
     }
-    for (uint64_t i = 0; i < pieces; i++)
-        for (uint64_t at = 0; status == LLAMA4_OK && at < size; at += COPY_BYTES)
-            status = put(j, m->data + i * m->stride + at, (size_t)(size - at < COPY_BYTES ? size - at : COPY_BYTES), error);
     return status;
 }
 
@@ -184,10 +197,14 @@ static llama4_status write_matrix(l4_convert_job *j, const l4_convert_item *it, 
         status = l4_imatrix_columns(j->imatrix, it->name, index, it->count, m->cols, j->importance, &known, error);
     size_t fit = j->buffer_floats / m->cols;
     uint32_t group = fit < MAX_ROWS ? (uint32_t)fit : MAX_ROWS;
-    for (uint32_t first = 0; status == LLAMA4_OK && first < m->rows; first += group) {
-        uint32_t n = m->rows - first < group ? m->rows - first : group;
+    for (uint32_t first = 0, n; status == LLAMA4_OK && first < m->rows; first += n) {
+        n = m->rows - first < group ? m->rows - first : group;
         const encoding e = {j, known ? j->importance : NULL, type, m->cols, row_bytes};
-        decode_rows(m, first, n, j->rows);
+        l4_matrix part;
+        status = l4_convert_reader_rows(&j->reader, m, first, n, &part, error);
+        if (status)
+            break;
+        decode_rows(&part, j->rows);
         if (l4_quantize_can(type))
             status = check_finite(j->rows, (size_t)n * m->cols, it->name, error);
         if (status)
@@ -250,6 +267,8 @@ static llama4_status write_data(l4_convert_job *j, llama4_error *error)
     llama4_status status = l4_alloc(a, j->buffer_floats, sizeof *j->rows, "rows to convert", &j->rows, error);
     if (status == LLAMA4_OK)
         status = l4_alloc(a, j->buffer_floats, sizeof *j->rows, "converted rows", &j->encoded, error);
+    if (status == LLAMA4_OK)
+        status = l4_convert_reader_open(&j->reader, a, j->archive, j->buffer_bytes, error);
     if (status == LLAMA4_OK && j->imatrix)
         status = l4_alloc(a, j->longest, sizeof *j->importance, "importance of columns", &j->importance, error);
     const atomic_int never = 0;
@@ -263,6 +282,7 @@ static llama4_status write_data(l4_convert_job *j, llama4_error *error)
     if (status == LLAMA4_OK)
         status = progress(j, error);
     l4_pool_destroy(j->pool);
+    l4_convert_reader_close(&j->reader);
     l4_free(a, j->rows);
     l4_free(a, j->encoded);
     l4_free(a, j->importance);

@@ -4,6 +4,7 @@
 
 #include "base/pool.h"
 #include "flow/convert.h"
+#include "flow/convert_read.h"
 #include "flow/convert_types.h"
 #include "format/imatrix.h"
 
@@ -38,6 +39,7 @@ struct l4_convert_job {
     l4_convert_summary summary;
     /* Private: */
     l4_pool *pool;
+    l4_convert_reader reader;
     l4_writer writer;
     uint64_t weights[3];         /* so far, of the types below */
     uint32_t types[3];
@@ -47,7 +49,7 @@ struct l4_convert_job {
     size_t longest;              /* columns that any matrix has */
     uint32_t weighted, unknown;  /* tensors of layers that are quantised, in the imatrix and not */
     char example[64];            /* one of the latter */
-    size_t buffer_floats;
+    size_t buffer_floats, buffer_bytes; /* of those rows, and of what they are read as */
     uint64_t done, shown;        /* bytes of data written, and when the callback last heard of it */
 };
 

@@ -174,7 +174,8 @@ static llama4_status fill(opening *o, const l4_source *source, llama4_error *err
     }
     if (status == LLAMA4_OK && !source->as_stored)
         status = add_vision(o, directory ? source->path : NULL, error);
-    let_go(m, !m->header_only && !source->as_stored);
+    if (!source->as_stored)
+        let_go(m, !m->header_only);
     return status ? status : report(o, 1.0f, error);
 }
 

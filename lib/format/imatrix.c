@@ -32,6 +32,15 @@ struct l4_imatrix {
     char *name;     /* for messages */
 };
 
+/* All of a file that is an imatrix by the look of its beginning: see l4_map_own. */
+static llama4_status own(const l4_mapping *mapping, const char *name, llama4_error *error)
+{
+    llama4_status status = LLAMA4_OK;
+    for (uint64_t at = 0; status == LLAMA4_OK && at < mapping->size; at += L4_OWN_MOST)
+        status = l4_map_own(mapping, at, mapping->size - at, name, error);
+    return status;
+}
+
 /* ---- The older form ---- */
 
 static llama4_status no_imatrix(const l4_imatrix *m, llama4_error *error)
@@ -65,16 +74,34 @@ static llama4_status read_entry(const l4_imatrix *m, l4_reader *r, l4_tensor *t,
     return LLAMA4_OK;
 }
 
+/* The beginning, up to the first entry; then all of it. *n: entries; *r is left where they begin. */
+static llama4_status own_old(const l4_imatrix *m, const l4_mapping *file, l4_reader *r, uint32_t *n, llama4_error *error)
+{
+    l4_tensor t;
+    const char *name;
+    size_t length;
+    *r = (l4_reader){.data = file->data, .size = file->size};
+    llama4_status status = l4_map_own(file, 0, 4 + 4 + MAX_NAME + 8, m->name, error);
+    if (status)
+        return status;
+    *n = l4_read_u32(r);
+    if (r->failed || *n == 0 || *n > (r->size - r->position) / SMALLEST_ENTRY)
+        return no_imatrix(m, error);
+    l4_reader first = *r;
+    status = read_entry(m, &first, &t, &name, &length, error);
+    return status ? status : own(file, m->name, error);
+}
+
 /* Twice over the entries: to learn how long their names are, and to keep them. */
 static llama4_status read_old(l4_imatrix *m, l4_mapping *mapping, llama4_error *error)
 {
-    l4_reader r = {.data = mapping->data, .size = mapping->size};
+    l4_reader r;
+    uint32_t n;
     llama4_status status = l4_archive_add_file(&m->old, mapping, error);
+    if (status == LLAMA4_OK)
+        status = own_old(m, &m->old.files[0], &r, &n, error);
     if (status)
         return status;
-    const uint32_t n = l4_read_u32(&r);
-    if (r.failed || n == 0 || n > (r.size - r.position) / SMALLEST_ENTRY)
-        return no_imatrix(m, error);
     const l4_reader entries = r;
     l4_tensor t;
     const char *name;
@@ -121,12 +148,16 @@ llama4_status l4_imatrix_open_mapping(const l4_allocator *a, l4_mapping *mapping
         m->allocator = m->old.allocator = a;
         status = l4_copy_string(a, name, strlen(name), &m->name, error);
     }
+    if (status == LLAMA4_OK)
+        status = l4_map_own(mapping, 0, 4, name, error);
     if (status) {
         l4_unmap(mapping);
     } else if (mapping->size >= 4 && memcmp(mapping->data, "GGUF", 4) == 0) {
         status = l4_gguf_open_mapping(a, mapping, name, &m->gguf, error);
         if (status == LLAMA4_OK)
             status = check_gguf(m, error);
+        if (status == LLAMA4_OK)
+            status = own(&l4_gguf_archive(m->gguf)->files[0], name, error);
     } else {
         status = read_old(m, mapping, error);
     }

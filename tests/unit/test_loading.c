@@ -1,5 +1,5 @@
 /* A model that lies in memory whole: whatever the disk does while it is opened is an error from the call, and afterwards its files are of no
- * interest. The program's own pread stands in front of the C library's. */
+ * interest. The same for what a converter reads. The program's own pread stands in front of the C library's. */
 #include <stdlib.h>
 #include <string.h>
 #ifdef __linux__
@@ -12,15 +12,27 @@
 #ifdef __linux__
 #include "pictures.h"
 
+#include "format/gguf_write.h"
+
 #define PREAD_HOOK on_read
 #include "pread.h"
 
-static atomic_int shrink_at;
+static atomic_int shrink_at, victim_reads;
 static const char *victim; /* of shrink_at */
+static int only_victim;    /* its reads alone count */
+
+static int is_victim(int fd)
+{
+    struct stat a, b;
+    return victim && stat(victim, &a) == 0 && fstat(fd, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
 
 static int on_read(int fd, int n)
 {
-    (void)fd;
+    if (only_victim && !is_victim(fd))
+        return 0;
+    if (only_victim)
+        n = atomic_fetch_add(&victim_reads, 1) + 1;
     if (atomic_load(&shrink_at) == n)
         CHECK(truncate(victim, 10) == 0);
     return 0;
@@ -33,7 +45,7 @@ static void *mapped(void *address, size_t size, int protection, int flags, int f
 {
     const long place = syscall(SYS_mmap, address, size, protection, flags, fd, offset);
     if (place != -1 && fd >= 0 && ++maps == shrink_map)
-        CHECK(truncate(victim, 10) == 0);
+        CHECK(truncate(victim, 0) == 0); /* even the first page is gone */
     return (void *)place; /* (void *)-1: MAP_FAILED */
 }
 
@@ -54,6 +66,7 @@ static void whole_disk(void)
 {
     healthy_pread();
     atomic_store(&shrink_at, 0);
+    atomic_store(&victim_reads, 0);
     maps = shrink_map = 0;
 }
 
@@ -260,7 +273,7 @@ TEST(file_shrinks_once_it_is_mapped)
             const llama4_status status = llama4_model_open(path, NULL, &model, &error);
             const int shrunk = maps >= at;
             failures += status == LLAMA4_ERR_IO;
-            CHECK(status == LLAMA4_OK ? !shrunk || at > 2 : strstr(error.message, status == LLAMA4_ERR_IO ? "ends at byte" : "does not fit into the file") != NULL);
+            CHECK(status == LLAMA4_OK ? !shrunk || at > 2 : status == LLAMA4_ERR_IO ? strstr(error.message, "ends at byte") != NULL : status == LLAMA4_ERR_FORMAT);
             llama4_model_release(model);
             remove_copy();
         }
@@ -333,8 +346,204 @@ TEST(pictures)
     free(bytes);
 }
 
+/* ---- converting ---- */
+
+#define OUT "test_loading.out"
+#define IMATRIX "test_loading.imatrix"
+
+typedef struct conversion {
+    const char *from, *type;
+    uint32_t flags;
+    const char *imatrix;
+} conversion;
+
+/* When progress is reported for the n-th time, between two reads. */
+static int reports, shrink_report;
+
+static int32_t report(void *user, float fraction)
+{
+    (void)user, (void)fraction;
+    if (++reports == shrink_report)
+        CHECK(truncate(victim, 10) == 0);
+    return 0;
+}
+
+static llama4_status convert(const conversion *c, const char *path, llama4_error *error)
+{
+    llama4_convert_params p;
+    llama4_convert_params_init(&p, sizeof p);
+    p.progress = report;
+    reports = 0;
+    p.type = c->type;
+    p.flags = c->flags;
+    p.imatrix_path = c->imatrix;
+    remove(OUT);
+    return llama4_convert(path, OUT, &p, error);
+}
+
+static int wrote(const unsigned char *want, size_t size)
+{
+    size_t n = 0;
+    unsigned char *got = load_file(OUT, &n);
+    const int same = got && n == size && memcmp(got, want, n) == 0;
+    free(got);
+    return same;
+}
+
+/* All is well and the file as it should be, or it is an error and there is no file. */
+static int sound(llama4_status status, const unsigned char *want, size_t size)
+{
+    struct stat st;
+    if (status == LLAMA4_OK)
+        return wrote(want, size);
+    return stat(OUT, &st) != 0 && (status == LLAMA4_ERR_IO ? strstr(error.message, "cannot read") || strstr(error.message, "ends at byte")
+                                                           : status == LLAMA4_ERR_FORMAT);
+}
+
+/* 1 .. all, most of them only if they are few. */
+static int next(int at, int all)
+{
+    return at + (at < 12 || at + 4 > all ? 1 : 1 + all / 30);
+}
+
+/* Converts while `victim` shrinks at one of the ways, at the n-th time of each. */
+#define AT_READ 0
+#define AT_MAP 1
+#define AT_REPORT 2
+
+static llama4_status convert_shrinking(const conversion *c, const char *path, int way, int n)
+{
+    whole_disk();
+    atomic_store(&shrink_at, way == AT_READ ? n : 0);
+    shrink_map = way == AT_MAP ? n : 0;
+    shrink_report = way == AT_REPORT ? n : 0;
+    const llama4_status status = convert(c, path, &error);
+    shrink_report = 0;
+    return status;
+}
+
+TEST(converting)
+{
+    static const conversion all_of_them[] = {{TINY, "q8_0", 0, NULL}, {SCOUT, NULL, 0, NULL}, {DENSE, "q4_0", 0, NULL}, {VISION, "f32", LLAMA4_CONVERT_VISION, NULL}};
+    for (size_t i = 0; i < sizeof all_of_them / sizeof *all_of_them; i++) {
+        const conversion *c = &all_of_them[i];
+        size_t size = 0;
+        whole_disk();
+        CHECK_STATUS(convert(c, c->from, &error), LLAMA4_OK, error);
+        const int times[] = {atomic_load(&reads), maps, reports};
+        unsigned char *want = load_file(OUT, &size);
+        REQUIRE(want && times[AT_READ] > 12 && reports > 12);
+        atomic_store(&cut, 1);
+        CHECK_STATUS(convert(c, c->from, &error), LLAMA4_OK, error);
+        CHECK(wrote(want, size));
+        for (int n = 1; n <= times[AT_READ]; n = next(n, times[AT_READ])) {
+            whole_disk();
+            atomic_store(&fail_at, n);
+            CHECK_STATUS(convert(c, c->from, &error), LLAMA4_ERR_IO, error);
+            CHECK(sound(LLAMA4_ERR_IO, want, size));
+        }
+        for (int way = AT_READ; way <= AT_REPORT; way++)
+            for (int n = 1; n <= times[way]; n = next(n, times[way])) {
+                const char *path = copy_model(c->from, &victim);
+                CHECK(sound(convert_shrinking(c, path, way, n), want, size));
+                remove_copy();
+            }
+        free(want);
+    }
+    whole_disk();
+    remove(OUT);
+}
+
+/* Of two matrices: one that no model has, longer than what is read of a file at first, and the queries of layer 0. */
+static const char *const columns_of[] = {"other", "blk.0.attn_q.weight"};
+#define MOST_COLUMNS 100000
+static float values[2][MOST_COLUMNS];
+static uint32_t counts[2] = {MOST_COLUMNS, 0};
+
+static void put_u32(FILE *f, uint32_t v)
+{
+    fwrite(&v, 4, 1, f);
+}
+
+static void write_old_imatrix(void)
+{
+    FILE *f = fopen(IMATRIX, "wb");
+    REQUIRE(f != NULL);
+    put_u32(f, 2);
+    for (int i = 0; i < 2; i++) {
+        put_u32(f, (uint32_t)strlen(columns_of[i]));
+        fwrite(columns_of[i], 1, strlen(columns_of[i]), f);
+        put_u32(f, 1);
+        put_u32(f, counts[i]);
+        fwrite(values[i], 4, counts[i], f);
+    }
+    CHECK(fclose(f) == 0);
+}
+
+static void write_gguf_imatrix(void)
+{
+    const uint64_t one = 1;
+    const float used = 1;
+    char name[64];
+    l4_gguf_builder b;
+    l4_writer w;
+    l4_gguf_builder_init(&b, &l4_system_allocator);
+    for (int i = 0; i < 2; i++) {
+        const uint64_t dims[2] = {counts[i], 1};
+        snprintf(name, sizeof name, "%s.in_sum2", columns_of[i]);
+        CHECK_EQ(l4_gguf_put_tensor(&b, name, LLAMA4_TYPE_F32, 2, dims, NULL), LLAMA4_OK);
+        snprintf(name, sizeof name, "%s.counts", columns_of[i]);
+        CHECK_EQ(l4_gguf_put_tensor(&b, name, LLAMA4_TYPE_F32, 1, &one, NULL), LLAMA4_OK);
+    }
+    REQUIRE(l4_writer_open(&l4_system_allocator, IMATRIX, &w, NULL) == LLAMA4_OK);
+    CHECK_EQ(l4_gguf_write_head(&b, &w, NULL), LLAMA4_OK);
+    for (int i = 0; i < 2; i++)
+        CHECK(!l4_writer_write(&w, values[i], 4 * (size_t)counts[i], NULL) && !l4_gguf_pad(&w, NULL) && !l4_writer_write(&w, &used, 4, NULL) &&
+              !l4_gguf_pad(&w, NULL));
+    CHECK_EQ(l4_writer_commit(&w, NULL), LLAMA4_OK);
+    l4_gguf_builder_clear(&b);
+}
+
+TEST(importance)
+{
+    static const conversion c = {DENSE, "q4_1", 0, IMATRIX};
+    llama4_model *model = open_model(DENSE, NULL);
+    REQUIRE(model != NULL);
+    counts[1] = (uint32_t)model_info(model).embedding_length;
+    llama4_model_release(model);
+    REQUIRE(counts[1] <= MOST_COLUMNS);
+    for (int i = 0; i < MOST_COLUMNS; i++)
+        values[0][i] = values[1][i] = i % 4 ? 0.01f : 1.0f;
+    victim = IMATRIX;
+    only_victim = 1;
+    for (int gguf = 0; gguf < 2; gguf++) {
+        size_t size = 0;
+        int failures = 0;
+        void (*write_imatrix)(void) = gguf ? write_gguf_imatrix : write_old_imatrix;
+        write_imatrix();
+        whole_disk();
+        CHECK_STATUS(convert(&c, DENSE, &error), LLAMA4_OK, error);
+        const int times[] = {atomic_load(&victim_reads), maps, reports < 3 ? reports : 3};
+        unsigned char *want = load_file(OUT, &size);
+        REQUIRE(want && times[AT_READ] > 1);
+        for (int way = AT_READ; way <= AT_REPORT; way++)
+            for (int n = 1; n <= times[way]; n++) {
+                write_imatrix();
+                const llama4_status status = convert_shrinking(&c, DENSE, way, n);
+                CHECK(sound(status, want, size));
+                failures += status == LLAMA4_ERR_IO;
+            }
+        CHECK(failures > 1);
+        free(want);
+    }
+    whole_disk();
+    only_victim = 0;
+    remove(IMATRIX);
+    remove(OUT);
+}
+
 TEST_MAIN(T(read_errors), T(short_reads), T(files_are_not_needed_any_more), T(file_shrinks_while_weights_are_read),
-          T(file_shrinks_at_any_read), T(file_shrinks_once_it_is_mapped), T(pictures))
+          T(file_shrinks_at_any_read), T(file_shrinks_once_it_is_mapped), T(pictures), T(converting), T(importance))
 #else
 TEST(loading)
 {
