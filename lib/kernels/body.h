@@ -276,7 +276,7 @@ static void l4_fill(l4_kernels *k, int32_t level)
 #if !defined(L4_INTEGER_ONLY)
     fill_float(k);
 #endif
-#define FILL_PANEL(slot, type, kind, cols, bytes) k->panel[type] = slot##_panel, k->unpack[type] = slot##_unpack;
+#define FILL_PANEL(slot, type, kind, cols, bytes, few, made) k->panel[type] = slot##_panel, k->unpack[type] = slot##_unpack;
     L4_PANEL_TYPES(FILL_PANEL)
 #undef FILL_PANEL
     k->tiles = tiles;

@@ -258,13 +258,18 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
 #endif
 
 /* For each type: panel -> tiles, and a panel times one group, tiles of at most 256 columns at a time in the first-level cache. Blocks of 256 are
- * worth a call; those of 32 are spread where they are needed, unless that code is large. */
+ * worth a call; those of 32 are spread where they are needed, unless that code is large. One token's tiles, where `few` of them can be made on their
+ * own, do not go through memory at all: they are multiplied as they come. */
 #if defined(L4_LARGE_UNPACK)
 #define SPREAD(slot, cols) slot##_spread
+#define ONE_TOKEN(few) 0
 #else
 #define SPREAD(slot, cols) (cols == 256 ? slot##_spread : unpack_##slot)
+#define ONE_TOKEN(few) (few < 8)
 #endif
-#define PANEL_TYPE(slot, type, kind, cols, bytes)                                                                           \
+#define MAKE_all(slot) unpack_##slot(from, to)
+#define MAKE_some(slot) some_##slot(from, b, to)
+#define PANEL_TYPE(slot, type, kind, cols, bytes, few, made)                                                                \
     static ONE_COPY void slot##_spread(const uint8_t *from, l4_tile *to)                                                \
     {                                                                                                                   \
         unpack_##slot(from, to);                                                                                        \
@@ -272,46 +277,66 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
     static void slot##_unpack(const uint8_t *panel, size_t blocks, l4_tile *out)                                        \
     {                                                                                                                   \
         for (size_t b = 0; b < blocks; b += cols / L4_QBLOCK, panel += 16 * bytes)                                      \
-            SPREAD(slot, cols)(panel, out + b);                                              \
+            SPREAD(slot, cols)(panel, out + b);                                                                         \
+    }                                                                                                                   \
+    static inline void slot##_one(const uint8_t *from, size_t blocks, const l4_xblock *x, size_t rows, float *y)        \
+    {                                                                                                                   \
+        float sums[L4_PANEL] = {0};                                                                                     \
+        first_halves firsts;                                                                                            \
+        for (const l4_xblock *end = x + blocks; x < end; from += 16 * bytes)                                            \
+            for (int b = 0; b < cols / L4_QBLOCK; b += few) {                                                           \
+                l4_tile to[few];                                                                                        \
+                for (int i = 0; i < few * LINES(cols, bytes); i++)                                                      \
+                    L4_ASK_TO_READ(from + 16 * bytes + AHEAD + 64 * (b * LINES(cols, bytes) + i), 3);                   \
+                MAKE_##made(slot);                                                                                      \
+                for (int i = 0; i < few; i++, x++)                                                                      \
+                    step(kind, 1, 1, to + i, 0, x, sums, &firsts);                                                      \
+            }                                                                                                           \
+        store_rows(sums, 1, rows, y, 0);                                                                                \
     }                                                                                                                   \
     static void slot##_panel(const uint8_t *panel, size_t blocks, const l4_xblock *x, size_t group, size_t rows, float *y, size_t ldy) \
     {                                                                                                                   \
         l4_tile part[8];                                                                                                \
         first_halves firsts;                                                                                            \
-        float sums[L4_GROUP * L4_PANEL] = {0};                                                                         \
+        float sums[L4_GROUP * L4_PANEL] = {0};                                                                          \
+        if (ONE_TOKEN(few) && group == 1) {                                                                             \
+            slot##_one(panel, blocks, x, rows, y);                                                                      \
+            return;                                                                                                     \
+        }                                                                                                               \
         for (size_t b = 0; b < blocks; b += 8) {                                                                        \
             size_t n = blocks - b < 8 ? blocks - b : 8;                                                                 \
             for (size_t i = 0; i < n; i += cols / L4_QBLOCK, panel += 16 * bytes)                                       \
                 SPREAD(slot, cols)(panel, part + i);                                                                    \
-            if (group == 1)                                                                                             \
-                run(kind, 1, 1, 1, part, 0, n, x + b, 1, panel + AHEAD, LINES(cols, bytes), sums, &firsts);              \
+            if (!ONE_TOKEN(few) && group == 1)                                                                          \
+                run(kind, 1, 1, 1, part, 0, n, x + b, 1, panel + AHEAD, LINES(cols, bytes), sums, &firsts);             \
             else                                                                                                        \
                 run_kinds[kind](part, n, x + b * group, group, panel + AHEAD, LINES(cols, bytes), sums);                \
         }                                                                                                               \
-        store_rows(sums, group, rows, y, ldy);                                                                           \
+        store_rows(sums, group, rows, y, ldy);                                                                          \
     }
 
-#define L4_PANEL_TYPES(X)                        \
-    X(q4_0, L4_Q4_0, L4_TILE_OFFSET_8, 32, 18)            \
-    X(q4_1, L4_Q4_1, L4_TILE_MINIMUM, 32, 20)             \
-    X(q5_0, L4_Q5_0, L4_TILE_OFFSET_128, 32, 22)          \
-    X(q5_1, L4_Q5_1, L4_TILE_MINIMUM, 32, 24)             \
-    X(q8_0, L4_Q8_0, L4_TILE_OFFSET_128, 32, 34)          \
-    X(q2_k, L4_Q2_K, L4_TILE_MINIMA, 256, 84)             \
-    X(q3_k, L4_Q3_K, L4_TILE_HALVES, 256, 110)            \
-    X(q4_k, L4_Q4_K, L4_TILE_MINIMUM, 256, 144)           \
-    X(q5_k, L4_Q5_K, L4_TILE_MINIMUM, 256, 176)           \
-    X(q6_k, L4_Q6_K, L4_TILE_HALVES, 256, 210)            \
-    X(iq2_xxs, L4_IQ2_XXS, L4_TILE_OFFSET_128, 256, 66)      \
-    X(iq2_xs, L4_IQ2_XS, L4_TILE_HALVES, 256, 74)           \
-    X(iq3_xxs, L4_IQ3_XXS, L4_TILE_OFFSET_128, 256, 98)      \
-    X(iq1_s, L4_IQ1_S, L4_TILE_OFFSET_128, 256, 50)        \
-    X(iq4_nl, L4_IQ4_NL, L4_TILE_OFFSET_128, 32, 18)        \
-    X(iq3_s, L4_IQ3_S, L4_TILE_OFFSET_128, 256, 110)       \
-    X(iq2_s, L4_IQ2_S, L4_TILE_HALVES, 256, 82)            \
-    X(iq4_xs, L4_IQ4_XS, L4_TILE_OFFSET_128, 256, 136)      \
-    X(iq1_m, L4_IQ1_M, L4_TILE_HALVES, 256, 56)            \
-    X(mxfp4, L4_MXFP4, L4_TILE_OFFSET_128, 32, 17)
+/* The last two: how many tiles one token's product makes at once, and whether those are a block. */
+#define L4_PANEL_TYPES(X)                                               \
+    X(q4_0, L4_Q4_0, L4_TILE_OFFSET_8, 32, 18, 1, all)                  \
+    X(q4_1, L4_Q4_1, L4_TILE_MINIMUM, 32, 20, 1, all)                   \
+    X(q5_0, L4_Q5_0, L4_TILE_OFFSET_128, 32, 22, 1, all)                \
+    X(q5_1, L4_Q5_1, L4_TILE_MINIMUM, 32, 24, 1, all)                   \
+    X(q8_0, L4_Q8_0, L4_TILE_OFFSET_128, 32, 34, 1, all)                \
+    X(q2_k, L4_Q2_K, L4_TILE_MINIMA, 256, 84, 8, all)                   \
+    X(q3_k, L4_Q3_K, L4_TILE_HALVES, 256, 110, 8, all)                  \
+    X(q4_k, L4_Q4_K, L4_TILE_MINIMUM, 256, 144, 2, some)                \
+    X(q5_k, L4_Q5_K, L4_TILE_MINIMUM, 256, 176, 8, all)                 \
+    X(q6_k, L4_Q6_K, L4_TILE_HALVES, 256, 210, 8, all)                  \
+    X(iq2_xxs, L4_IQ2_XXS, L4_TILE_OFFSET_128, 256, 66, 8, all)         \
+    X(iq2_xs, L4_IQ2_XS, L4_TILE_HALVES, 256, 74, 8, all)               \
+    X(iq3_xxs, L4_IQ3_XXS, L4_TILE_OFFSET_128, 256, 98, 8, all)         \
+    X(iq1_s, L4_IQ1_S, L4_TILE_OFFSET_128, 256, 50, 8, all)             \
+    X(iq4_nl, L4_IQ4_NL, L4_TILE_OFFSET_128, 32, 18, 1, all)            \
+    X(iq3_s, L4_IQ3_S, L4_TILE_OFFSET_128, 256, 110, 8, all)            \
+    X(iq2_s, L4_IQ2_S, L4_TILE_HALVES, 256, 82, 8, all)                 \
+    X(iq4_xs, L4_IQ4_XS, L4_TILE_OFFSET_128, 256, 136, 1, some)         \
+    X(iq1_m, L4_IQ1_M, L4_TILE_HALVES, 256, 56, 8, all)                 \
+    X(mxfp4, L4_MXFP4, L4_TILE_OFFSET_128, 32, 17, 1, all)
 
 L4_PANEL_TYPES(PANEL_TYPE)
 

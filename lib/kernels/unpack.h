@@ -136,7 +136,8 @@ static inline void unpack_mxfp4(const uint8_t *from, l4_tile *to)
     looked_up(AT(1), mxfp4_plus_128, to);
 }
 
-/* ---- Blocks of 256 ---- */
+/* ---- Blocks of 256 ----
+ * some_...: of the tiles b, b + 1, ... as many as are made from the same bytes. */
 
 /* 32 bytes of each row, of which every loop below takes a few bits and shifts the next ones down: shifts by a constant are the fast ones. */
 static inline void load_eight(const uint8_t *from, p16 *q)
@@ -210,18 +211,22 @@ static inline void six_bits(const uint8_t *from, int b, v16 d, v16 m, l4_tile *t
     v16_store(to->other, v16_mul(m, p16_to_v16(minimum)));
 }
 
-static inline void unpack_q4_k(const uint8_t *from, l4_tile *to)
+static inline void some_q4_k(const uint8_t *from, int b, l4_tile *to)
 {
     v16 d = v16_from_f16(AT(0)), m = minus(v16_from_f16(AT(2)));
-    for (int b = 0; b < 8; b += 2, to += 2) {
-        six_bits(from, b, d, m, to);
-        six_bits(from, b + 1, d, m, to + 1);
-        for (int i = 0; i < 8; i++) {
-            p16 both = p16_load(AT(16 + 16 * b) + 64 * i);
-            p16_store(to[0].w[i], bits(both, 0, 15));
-            p16_store(to[1].w[i], bits(both, 4, 15));
-        }
+    six_bits(from, b, d, m, to);
+    six_bits(from, b + 1, d, m, to + 1);
+    for (int i = 0; i < 8; i++) {
+        p16 both = p16_load(AT(16 + 16 * b) + 64 * i);
+        p16_store(to[0].w[i], bits(both, 0, 15));
+        p16_store(to[1].w[i], bits(both, 4, 15));
     }
+}
+
+static inline void unpack_q4_k(const uint8_t *from, l4_tile *to)
+{
+    for (int b = 0; b < 8; b += 2)
+        some_q4_k(from, b, to + b);
 }
 
 static inline void unpack_q5_k(const uint8_t *from, l4_tile *to)
@@ -264,16 +269,19 @@ static inline void unpack_q6_k(const uint8_t *from, l4_tile *to)
     }
 }
 
-static inline void unpack_iq4_xs(const uint8_t *from, l4_tile *to)
+static inline void some_iq4_xs(const uint8_t *from, int b, l4_tile *to)
 {
     v16 d = v16_from_f16(AT(0));
-    p16 high = p16_load_u16(AT(2));
-    for (int b = 0; b < 8; b++, to++) {
-        p16 low = p16_and(p16_shr(p16_load_u8(AT(4 + b / 2)), b % 2 * 4), p16_set(15));
-        p16 top = p16_and(p16_shr(high, 2 * b), p16_set(3));
-        v16_store(to->scale, v16_mul(d, p16_to_v16(p16_sub(p16_or(low, p16_shl(top, 4)), p16_set(32)))));
-        looked_up(AT(8 + 16 * b), iq4_plus_128, to);
-    }
+    p16 low = p16_and(p16_shr(p16_load_u8(AT(4 + b / 2)), b % 2 * 4), p16_set(15));
+    p16 top = p16_and(p16_shr(p16_load_u16(AT(2)), 2 * b), p16_set(3));
+    v16_store(to->scale, v16_mul(d, p16_to_v16(p16_sub(p16_or(low, p16_shl(top, 4)), p16_set(32)))));
+    looked_up(AT(8 + 16 * b), iq4_plus_128, to);
+}
+
+static inline void unpack_iq4_xs(const uint8_t *from, l4_tile *to)
+{
+    for (int b = 0; b < 8; b++)
+        some_iq4_xs(from, b, to + b);
 }
 
 /* Four times seven signs. Bit 7 k + 7 of the result: whether the number of those of group k is odd. */
