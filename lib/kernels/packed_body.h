@@ -296,13 +296,13 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
     }                                                                                                                   \
     static void slot##_panel(const uint8_t *panel, size_t blocks, const l4_xblock *x, size_t group, size_t rows, float *y, size_t ldy) \
     {                                                                                                                   \
-        l4_tile part[8];                                                                                                \
-        first_halves firsts;                                                                                            \
-        float sums[L4_GROUP * L4_PANEL] = {0};                                                                          \
         if (ONE_TOKEN(few) && group == 1) {                                                                             \
             slot##_one(panel, blocks, x, rows, y);                                                                      \
             return;                                                                                                     \
         }                                                                                                               \
+        l4_tile part[8];                                                                                                \
+        first_halves firsts;                                                                                            \
+        float sums[L4_GROUP * L4_PANEL] = {0};                                                                          \
         for (size_t b = 0; b < blocks; b += 8) {                                                                        \
             size_t n = blocks - b < 8 ? blocks - b : 8;                                                                 \
             for (size_t i = 0; i < n; i += cols / L4_QBLOCK, panel += 16 * bytes)                                       \
