@@ -38,17 +38,11 @@ llama4_status l4_convert_reader_rows(l4_convert_reader *r, const l4_matrix *m, u
 {
     llama4_status status = LLAMA4_OK;
     *out = part_of(m, first, n);
-    if (m->layout == L4_ROWS) {
-        r->matrix = NULL;
+    if (m->layout == L4_ROWS)
         return l4_archive_read(r->archive, r->inputs, out->data, (size_t)l4_matrix_extent(out), r->buffer, &out->data, error);
-    }
-    if (r->matrix != m->data) {
-        r->matrix = NULL;
+    if (first == 0)
         status = l4_archive_read(r->archive, r->inputs, m->data, (size_t)l4_matrix_extent(m), r->buffer, &r->columns, error);
-    }
-    if (status)
-        return status;
-    r->matrix = m->data;
-    out->data = r->columns + (out->data - m->data);
+    if (status == LLAMA4_OK)
+        out->data = r->columns + (out->data - m->data);
     return status;
 }

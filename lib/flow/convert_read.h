@@ -9,7 +9,7 @@ typedef struct l4_convert_reader {
     const l4_archive *archive;
     l4_input *inputs;
     uint8_t *buffer;
-    const uint8_t *matrix, *columns; /* stored by columns: whose bytes were read last, and where they are */
+    const uint8_t *columns; /* of the matrix at hand, if it is stored by columns */
 } l4_convert_reader;
 
 /* What a buffer needs for `rows` rows of the matrix together. */
@@ -19,7 +19,7 @@ uint64_t l4_convert_reader_need(const l4_matrix *m, uint32_t rows);
 llama4_status l4_convert_reader_open(l4_convert_reader *r, const l4_allocator *a, const l4_archive *archive, size_t buffer, llama4_error *error);
 void l4_convert_reader_close(l4_convert_reader *r);
 
-/* n rows from `first` on as a matrix of their own, good until the next call. */
+/* n rows from `first` on as a matrix of their own, good until the next call. Row 0 comes first. */
 llama4_status l4_convert_reader_rows(l4_convert_reader *r, const l4_matrix *m, uint32_t first, uint32_t n, l4_matrix *out, llama4_error *error);
 
 #endif

@@ -85,10 +85,9 @@ static llama4_status describe(l4_convert_job *j, const l4_convert_item *it, llam
     if (it->cols > j->buffer_floats)
         j->buffer_floats = it->cols;
     for (uint32_t i = 0; !it->vector && i < it->count; i++) {
-        const uint64_t decoded = l4_convert_reader_need(matrix_at(it, i), MAX_ROWS);
-        const uint64_t copied = l4_convert_reader_need(matrix_at(it, i), rows_to_copy(matrix_at(it, i)));
-        const uint64_t most = decoded > copied ? decoded : copied;
-        j->buffer_bytes = most > j->buffer_bytes ? (size_t)most : j->buffer_bytes;
+        const l4_matrix *m = matrix_at(it, i);
+        const uint64_t need = l4_convert_reader_need(m, rows_to_copy(m) > MAX_ROWS ? rows_to_copy(m) : MAX_ROWS);
+        j->buffer_bytes = need > j->buffer_bytes ? (size_t)need : j->buffer_bytes;
     }
     return l4_gguf_put_tensor(&j->builder, it->name, type, it->stack ? 3 : it->vector && it->rows == 1 ? 1 : 2, dims, error);
 }
