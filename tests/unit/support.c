@@ -1,7 +1,6 @@
 #include "support.h"
 
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -179,4 +178,11 @@ int save_file(const char *path, const void *data, size_t size)
     if (f)
         bad |= fclose(f) != 0;
     return bad ? -1 : 0;
+}
+
+int write_imatrix_entry(FILE *f, const char *name, const float *values, int32_t n)
+{
+    const int32_t length = (int32_t)strlen(name), calls = 1;
+    return !(fwrite(&length, 4, 1, f) == 1 && fwrite(name, 1, (size_t)length, f) == (size_t)length && fwrite(&calls, 4, 1, f) == 1 &&
+             fwrite(&n, 4, 1, f) == 1 && fwrite(values, 4, (size_t)n, f) == (size_t)n);
 }

@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "llama4/llama4.h"
 
@@ -43,6 +44,9 @@ llama4_status decode_ids(llama4_context *context, int32_t sequence, const int32_
 unsigned char *load_file(const char *path, size_t *size);
 /* Writes a file; 0 on success. */
 int save_file(const char *path, const void *data, size_t size);
+
+/* An entry of an importance matrix in the older form; before the first one stands their number, in 32 bits. 0 on success. */
+int write_imatrix_entry(FILE *f, const char *name, const float *values, int32_t n);
 
 /* The same stream of numbers everywhere. */
 uint32_t next_random(uint64_t *state);

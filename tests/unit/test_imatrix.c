@@ -320,13 +320,6 @@ static llama4_model *open_rows(const char *path)
     return m;
 }
 
-static void write_entry(FILE *f, const char *name, const float *values, int32_t n)
-{
-    const int32_t length = (int32_t)strlen(name), calls = 1;
-    CHECK(fwrite(&length, 4, 1, f) == 1 && fwrite(name, 1, (size_t)length, f) == (size_t)length && fwrite(&calls, 4, 1, f) == 1 &&
-          fwrite(&n, 4, 1, f) == 1 && fwrite(values, 4, (size_t)n, f) == (size_t)n);
-}
-
 /* An imatrix in which every fourth column of a layer's q, and of the second of its experts' first matrices, matters a hundred times more. */
 static void write_imatrix(const char *path, const char *attention, uint32_t cols, uint32_t experts)
 {
@@ -336,8 +329,8 @@ static void write_imatrix(const char *path, const char *attention, uint32_t cols
     if (CHECK(f && values && fwrite(&n, 4, 1, f) == 1)) {
         for (uint32_t i = 0; i < experts * cols; i++)
             values[i] = i / cols == 1 ? (i % 4 ? 0.01f : 1.0f) : 0;
-        write_entry(f, "blk.0.ffn_gate_exps.weight", values, (int32_t)(experts * cols));
-        write_entry(f, attention, values + cols, (int32_t)cols);
+        CHECK(write_imatrix_entry(f, "blk.0.ffn_gate_exps.weight", values, (int32_t)(experts * cols)) == 0);
+        CHECK(write_imatrix_entry(f, attention, values + cols, (int32_t)cols) == 0);
     }
     if (f)
         fclose(f);

@@ -460,23 +460,14 @@ static const char *const columns_of[] = {"other", "blk.0.attn_q.weight"};
 static float values[2][MOST_COLUMNS];
 static uint32_t counts[2] = {MOST_COLUMNS, 0};
 
-static void put_u32(FILE *f, uint32_t v)
-{
-    fwrite(&v, 4, 1, f);
-}
-
 static void write_old_imatrix(void)
 {
+    const int32_t n = 2;
     FILE *f = fopen(IMATRIX, "wb");
     REQUIRE(f != NULL);
-    put_u32(f, 2);
-    for (int i = 0; i < 2; i++) {
-        put_u32(f, (uint32_t)strlen(columns_of[i]));
-        fwrite(columns_of[i], 1, strlen(columns_of[i]), f);
-        put_u32(f, 1);
-        put_u32(f, counts[i]);
-        fwrite(values[i], 4, counts[i], f);
-    }
+    CHECK(fwrite(&n, 4, 1, f) == 1);
+    for (int i = 0; i < n; i++)
+        CHECK(write_imatrix_entry(f, columns_of[i], values[i], (int32_t)counts[i]) == 0);
     CHECK(fclose(f) == 0);
 }
 
