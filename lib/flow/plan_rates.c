@@ -57,7 +57,7 @@ static llama4_status make(bed *b, uint32_t type, uint32_t cols, int threads, lla
     if (status == LLAMA4_OK)
         status = l4_alloc(b->a, blocks, sizeof(l4_xblock), "a measurement", &b->exec.quantized, error);
     if (status == LLAMA4_OK)
-        status = l4_alloc(b->a, 4, sizeof *b->exec.first_block, "a measurement", &b->exec.first_block, error);
+        status = l4_alloc(b->a, 4, sizeof *b->exec.shares, "a measurement", &b->exec.shares, error);
     if (status == LLAMA4_OK)
         status = l4_alloc(b->a, (size_t)threads * b->exec.scratch_size, sizeof(float), "a measurement", &b->exec.scratch, error);
     if (status == LLAMA4_OK)
@@ -75,7 +75,7 @@ static void destroy(bed *b)
 {
     l4_pool_destroy(b->exec.pool);
     l4_free(b->a, b->exec.scratch);
-    l4_free(b->a, b->exec.first_block);
+    l4_free(b->a, b->exec.shares);
     l4_free(b->a, b->exec.quantized);
     l4_free(b->a, b->y);
     l4_free(b->a, b->x);

@@ -5,13 +5,19 @@
 #include "base/pool.h"
 #include "kernels/kernels.h"
 
+/* What l4_linear keeps for each product of a call. */
+typedef struct l4_share {
+    size_t first_block; /* where its activations begin */
+    size_t rows;        /* of a piece */
+} l4_share;
+
 typedef struct l4_exec {
     const l4_kernels *kernels;
     l4_pool *pool;
     float *scratch;        /* scratch_size floats for each thread */
     size_t scratch_size;
     l4_xblock *quantized;  /* activations as int8, for packed matrices: as many as one call of l4_linear needs */
-    size_t *first_block;   /* where a product's begin, one for each product of a call */
+    l4_share *shares;      /* one for each product of a call */
 } l4_exec;
 
 /* Multiply-adds below which waking another thread costs more than it saves. */

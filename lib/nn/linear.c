@@ -4,8 +4,14 @@
 
 #include "base/compiler.h"
 
-#define GROUPS_ARRIVING 8     /* at a time, of a matrix that is on its way */
-#define GROUP 16              /* rows that are handed out together: so many, or a multiple that suits the layout */
+/* Threads take pieces of about equal work: a prompt's tokens all meet the shared expert, but few meet each of the others. Work is counted in weights:
+ * one token's product takes the time of reading them, and so many more tokens as long again. */
+#define PIECES 32             /* for each thread, if they are */
+#define LEAST_WORK 5e5        /* then: some 25 microseconds */
+#define TOKENS_PER_READING 16
+#define LEAST_ROWS 64         /* with more than one group of tokens: all activations pass by for each piece */
+#define ROWS_ARRIVING 256     /* at most, of a matrix that is on its way */
+#define UNIT 16               /* rows: pieces are so many, or a multiple that suits the layout, times some number */
 #define BLOCK_FLOATS (1 << 18) /* decoded rows at a time: 1 MB, to stay in the second-level cache */
 
 /* Products of more than one group of tokens: a few columns of two panels are spread into tiles, which stay in the first-level cache while all
@@ -39,15 +45,45 @@ size_t l4_linear_scratch(size_t max_cols)
     return (floats + 15) / 16 * 16;
 }
 
-static size_t group_rows(const l4_product *p)
+static size_t unit_rows(const l4_product *p)
 {
-    return p->w->layout == L4_COLUMNS ? 4 * GROUP : p->w->layout == L4_PACKED ? 2 * L4_PANEL : GROUP;
+    return p->w->layout == L4_COLUMNS ? 4 * UNIT : p->w->layout == L4_PACKED ? 2 * L4_PANEL : UNIT;
 }
 
-static size_t groups(const l4_product *p)
+static double work_of(const l4_product *p)
 {
-    size_t rows = p->tokens ? p->w->rows : 0, group = group_rows(p);
-    return (rows + group - 1) / group;
+    return p->tokens ? (double)p->w->rows * p->w->cols * (1 + (double)(p->tokens - 1) / TOKENS_PER_READING) : 0;
+}
+
+static size_t pieces(const l4_product *p, size_t rows)
+{
+    return p->tokens ? (p->w->rows + rows - 1) / rows : 0;
+}
+
+/* Rows of a piece of about so much work. */
+static size_t piece_rows(const l4_product *p, double work)
+{
+    const size_t unit = unit_rows(p), most = p->arriving && p->w->rows > ROWS_ARRIVING ? ROWS_ARRIVING : p->w->rows;
+    const double all = work_of(p);
+    size_t rows = all > work ? (size_t)(work / all * p->w->rows) : p->w->rows;
+    if (p->tokens > L4_GROUP && rows < LEAST_ROWS)
+        rows = LEAST_ROWS;
+    rows = rows < most ? rows : most;
+    return rows > unit ? (rows + unit - 1) / unit * unit : unit;
+}
+
+size_t l4_linear_share(const l4_product *products, size_t n, int threads, l4_share *shares)
+{
+    double work = 0;
+    size_t total = 0;
+    for (size_t i = 0; i < n; i++)
+        work += work_of(&products[i]);
+    work /= PIECES * threads;
+    for (size_t i = 0; i < n; i++) {
+        shares[i].rows = piece_rows(&products[i], work > LEAST_WORK ? work : LEAST_WORK);
+        total += pieces(&products[i], shares[i].rows);
+    }
+    return total;
 }
 
 static void do_rows(const l4_exec *e, const l4_product *p, size_t first, size_t last, float *scratch)
@@ -168,27 +204,28 @@ static void do_columns(const l4_exec *e, const l4_product *p, size_t first, size
                                          last - r < 64 ? last - r : 64);
 }
 
+static void do_piece(const job *j, size_t piece, float *scratch)
+{
+    const l4_product *p = j->products;
+    const l4_share *share = j->exec->shares;
+    for (size_t n; piece >= (n = pieces(p, share->rows)); p++, share++)
+        piece -= n;
+    const size_t first = piece * share->rows, last = p->w->rows - first < share->rows ? p->w->rows : first + share->rows;
+    if (p->arriving && !l4_arrival_wait(p->arriving, p->w, last))
+        return;
+    if (p->w->layout == L4_PACKED)
+        do_panels(j->exec, p, j->exec->quantized + share->first_block, first, last, scratch);
+    else if (p->w->layout == L4_COLUMNS)
+        do_columns(j->exec, p, first, last);
+    else
+        do_rows(j->exec, p, first, last, scratch);
+}
+
 static void task(void *argument, size_t begin, size_t end, int worker)
 {
     const job *j = argument;
-    float *scratch = j->exec->scratch + (size_t)worker * j->exec->scratch_size;
-    size_t start = 0;
-    for (size_t i = 0; i < j->n && start < end; i++) {
-        const l4_product *p = &j->products[i];
-        size_t count = groups(p), from = begin > start ? begin - start : 0, to = end - start < count ? end - start : count;
-        start += count;
-        if (from >= to)
-            continue;
-        size_t group = group_rows(p), last = to * group < p->w->rows ? to * group : p->w->rows;
-        if (p->arriving && !l4_arrival_wait(p->arriving, p->w, last))
-            continue;
-        if (p->w->layout == L4_PACKED)
-            do_panels(j->exec, p, j->exec->quantized + j->exec->first_block[i], from * group, last, scratch);
-        else if (p->w->layout == L4_COLUMNS)
-            do_columns(j->exec, p, from * group, last);
-        else
-            do_rows(j->exec, p, from * group, last, scratch);
-    }
+    for (size_t i = begin; i < end; i++)
+        do_piece(j, i, j->exec->scratch + (size_t)worker * j->exec->scratch_size);
 }
 
 static void quantize_task(void *argument, size_t begin, size_t end, int worker)
@@ -200,7 +237,7 @@ static void quantize_task(void *argument, size_t begin, size_t end, int worker)
     for (size_t i = 0; i < j->n && done < end; i++) {
         const l4_product *p = &j->products[i];
         const size_t blocks = p->w->cols / L4_QBLOCK;
-        if (p->w->layout != L4_PACKED || e->first_block[i] != next)
+        if (p->w->layout != L4_PACKED || e->shares[i].first_block != next)
             continue;
         for (size_t t = begin > done ? begin - done : 0; t < p->tokens && done + t < end; t++)
             e->kernels->quantize(p->x + t * p->ldx, blocks, l4_x_at(e->quantized + next, blocks, t), l4_x_group(p->tokens, t));
@@ -222,7 +259,7 @@ static void quantize(const l4_exec *e, const l4_product *products, size_t n)
             continue;
         const size_t more = p->tokens * (p->w->cols / L4_QBLOCK);
         const int same = last && last->x == p->x && last->tokens == p->tokens && last->w->cols == p->w->cols;
-        e->first_block[i] = same ? blocks - more : blocks;
+        e->shares[i].first_block = same ? blocks - more : blocks;
         if (same)
             continue;
         last = p;
@@ -236,14 +273,10 @@ static void quantize(const l4_exec *e, const l4_product *products, size_t n)
 void l4_linear(const l4_exec *e, const l4_product *products, size_t n)
 {
     job j = {e, products, n};
-    size_t total = 0, grain = SIZE_MAX;
-    double work = 0;
-    for (size_t i = 0; i < n; i++) {
-        total += groups(&products[i]);
-        grain = products[i].arriving ? GROUPS_ARRIVING : grain;
-        work += (double)products[i].w->rows * products[i].w->cols * (double)products[i].tokens;
-    }
+    const size_t all = l4_linear_share(products, n, l4_pool_threads(e->pool), e->shares);
+    double operations = 0;
+    for (size_t i = 0; i < n; i++)
+        operations += (double)products[i].w->rows * products[i].w->cols * (double)products[i].tokens;
     quantize(e, products, n);
-    grain = l4_grain(e, total, work) < grain ? l4_grain(e, total, work) : grain;
-    l4_pool_run(e->pool, task, &j, total, grain);
+    l4_pool_run(e->pool, task, &j, all, operations < L4_SMALL_WORK ? all : 1);
 }

@@ -217,7 +217,7 @@ static llama4_status run_batch(llama4_context *c, size_t first, size_t count, si
         return status;
     c->forward.exec.quantized = c->forward.buffers.quantized;
     c->forward.buffers.moe.routed_tokens = c->routed_tokens;
-    c->forward.exec.first_block = c->forward.buffers.first_block;
+    c->forward.exec.shares = c->forward.buffers.shares;
     c->forward.progress = n > 1 ? c->params.progress : NULL;
     c->forward.progress_start = c->progress_start + c->progress_share * (double)first / (double)n;
     c->forward.progress_share = c->progress_share * (double)count / (double)n;

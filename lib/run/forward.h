@@ -34,7 +34,7 @@ typedef struct l4_buffers {
     l4_moe_scratch moe;
     l4_attention_run *runs; /* [tokens] */
     l4_xblock *quantized;   /* of l4_exec, like the next */
-    size_t *first_block;
+    l4_share *shares;
 } l4_buffers;
 
 typedef struct l4_forward {

@@ -1,5 +1,5 @@
 /* Products of packed matrices with many tokens, which go by tiles, pairs of panels, groups and passes: the bits of one token at a time, which goes
- * panel by panel. Shapes leave a rest in each of these. */
+ * panel by panel. Shapes leave a rest in each of these. And how products are shared among threads. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,7 +29,7 @@ static int bed_make(bed *b, int32_t level)
     const size_t panels = (MOST_ROWS + L4_PANEL - 1) / L4_PANEL * L4_PANEL;
     return l4_alloc(a, THREADS * b->exec.scratch_size, sizeof(float), "", &b->exec.scratch, &e) == LLAMA4_OK &&
            l4_alloc(a, MOST_TOKENS * MOST_COLS / L4_QBLOCK, sizeof(l4_xblock), "", &b->exec.quantized, &e) == LLAMA4_OK &&
-           l4_alloc(a, 1, sizeof(size_t), "", &b->exec.first_block, &e) == LLAMA4_OK &&
+           l4_alloc(a, 1, sizeof(l4_share), "", &b->exec.shares, &e) == LLAMA4_OK &&
            l4_alloc(a, panels * MOST_COLS * 2, 1, "", &b->stored, &e) == LLAMA4_OK &&
            l4_alloc(a, panels * MOST_COLS * 2, 1, "", &b->packed, &e) == LLAMA4_OK &&
            l4_alloc(a, MOST_TOKENS * MOST_COLS, sizeof(float), "", &b->x, &e) == LLAMA4_OK &&
@@ -41,7 +41,7 @@ static int bed_make(bed *b, int32_t level)
 static void bed_free(bed *b)
 {
     static const l4_allocator *a = &l4_system_allocator;
-    void *all[] = {b->exec.scratch, b->exec.quantized, b->exec.first_block, b->stored, b->packed, b->x, b->many, b->single};
+    void *all[] = {b->exec.scratch, b->exec.quantized, b->exec.shares, b->stored, b->packed, b->x, b->many, b->single};
     l4_pool_destroy(b->exec.pool);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         l4_free(a, all[i]);
@@ -104,8 +104,63 @@ static void check_level(int32_t level)
     bed_free(&b);
 }
 
+enum { MOST_PRODUCTS = 2 * 129, MOST_WORKERS = 64 };
+
+/* Time until the last of the workers is done who take piece after piece, over what it would be if all were done at once: pieces cost their weights times
+ * 16 + tokens, for reading and for computing. */
+static double imbalance(const l4_product *p, const l4_share *shares, size_t n, size_t workers)
+{
+    double busy[MOST_WORKERS] = {0}, all = 0, last = 0;
+    for (size_t i = 0; i < n; i++)
+        for (size_t row = 0; row < p[i].w->rows && p[i].tokens; row += shares[i].rows) {
+            const size_t left = p[i].w->rows - row, rows = left < shares[i].rows ? left : shares[i].rows;
+            const double cost = (double)rows * p[i].w->cols * (16 + (double)p[i].tokens);
+            size_t first = 0;
+            for (size_t k = 1; k < workers; k++)
+                first = busy[k] < busy[first] ? k : first;
+            busy[first] += cost;
+            last = busy[first] > last ? busy[first] : last;
+            all += cost;
+        }
+    return last / (all / (double)workers);
+}
+
+/* The shared expert's products with all tokens, then those of the others with their part: the second has a quarter of all, the third none. */
+static size_t mixture(l4_product *p, const l4_matrix *w, size_t experts, size_t tokens)
+{
+    size_t n = 0, left = tokens;
+    for (size_t x = 0; x <= experts; x++) {
+        size_t some = x == 0 ? tokens : x == 2 ? tokens / 4 : x == 3 ? 0 : x == experts ? left : tokens / 2 / experts;
+        some = some < left || !x ? some : left;
+        left -= x ? some : 0;
+        for (int k = 0; k < 2; k++)
+            p[n++] = (l4_product){.w = w, .tokens = some};
+    }
+    return n;
+}
+
+TEST(threads_get_equal_work)
+{
+    static const struct { size_t experts, tokens; } prompts[] = {{16, 512}, {16, 2048}, {16, 64}, {128, 512}, {128, 2048}, {16, 1}, {128, 1}};
+    static const int threads[] = {1, 2, 4, 6, 8, 12, 16, 24, 32, 64};
+    static l4_product p[MOST_PRODUCTS];
+    static l4_share shares[MOST_PRODUCTS];
+    for (uint32_t layout = L4_ROWS; layout <= L4_PACKED; layout++) {
+        const l4_matrix w = {.rows = 8192, .cols = 5120, .layout = layout};
+        for (size_t i = 0; i < sizeof prompts / sizeof *prompts; i++)
+            for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
+                const size_t n = mixture(p, &w, prompts[i].experts, prompts[i].tokens), total = l4_linear_share(p, n, threads[t], shares);
+                size_t found = 0;
+                for (size_t k = 0; k < n; k++)
+                    found += p[k].tokens ? (w.rows + shares[k].rows - 1) / shares[k].rows : 0;
+                CHECK(found == total && total <= 64u * (unsigned)threads[t] + 4 * n);
+                CHECK(imbalance(p, shares, n, (size_t)threads[t]) < 1.125);
+            }
+    }
+}
+
 TEST(many_tokens_by_the_best_kernels) { check_level(LLAMA4_CPU_AUTO); }
 TEST(many_tokens_by_avx2) { check_level(LLAMA4_CPU_AVX2); }
 TEST(many_tokens_by_portable_kernels) { check_level(LLAMA4_CPU_GENERIC); }
 
-TEST_MAIN(T(many_tokens_by_the_best_kernels), T(many_tokens_by_avx2), T(many_tokens_by_portable_kernels))
+TEST_MAIN(T(many_tokens_by_the_best_kernels), T(many_tokens_by_avx2), T(many_tokens_by_portable_kernels), T(threads_get_equal_work))
