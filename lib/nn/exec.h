@@ -7,8 +7,8 @@
 
 /* What l4_linear keeps for each product of a call. */
 typedef struct l4_share {
-    size_t first_block; /* where its activations begin */
-    size_t rows;        /* of a piece */
+    size_t first_block;  /* where its activations begin */
+    size_t rows, tokens; /* of a piece */
 } l4_share;
 
 typedef struct l4_exec {

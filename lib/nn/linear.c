@@ -10,6 +10,7 @@
 #define LEAST_WORK 5e5        /* then: some 25 microseconds */
 #define TOKENS_PER_READING 16
 #define LEAST_ROWS 64         /* with more than one group of tokens: all activations pass by for each piece */
+#define LEAST_TOKENS 64       /* rows are decoded for each piece */
 #define ROWS_ARRIVING 256     /* at most, of a matrix that is on its way */
 #define UNIT 16               /* rows: pieces are so many, or a multiple that suits the layout, times some number */
 #define BLOCK_FLOATS (1 << 18) /* decoded rows at a time: 1 MB, to stay in the second-level cache */
@@ -55,21 +56,31 @@ static double work_of(const l4_product *p)
     return p->tokens ? (double)p->w->rows * p->w->cols * (1 + (double)(p->tokens - 1) / TOKENS_PER_READING) : 0;
 }
 
-static size_t pieces(const l4_product *p, size_t rows)
+static size_t row_pieces(const l4_product *p, const l4_share *share)
 {
-    return p->tokens ? (p->w->rows + rows - 1) / rows : 0;
+    return (p->w->rows + share->rows - 1) / share->rows;
 }
 
-/* Rows of a piece of about so much work. */
-static size_t piece_rows(const l4_product *p, double work)
+static size_t pieces(const l4_product *p, const l4_share *share)
 {
-    const size_t unit = unit_rows(p), most = p->arriving && p->w->rows > ROWS_ARRIVING ? ROWS_ARRIVING : p->w->rows;
-    const double all = work_of(p);
-    size_t rows = all > work ? (size_t)(work / all * p->w->rows) : p->w->rows;
-    if (p->tokens > L4_GROUP && rows < LEAST_ROWS)
-        rows = LEAST_ROWS;
-    rows = rows < most ? rows : most;
-    return rows > unit ? (rows + unit - 1) / unit * unit : unit;
+    return p->tokens ? row_pieces(p, share) * ((p->tokens + share->tokens - 1) / share->tokens) : 0;
+}
+
+static size_t round_up(size_t n, size_t unit)
+{
+    return n > unit ? (n + unit - 1) / unit * unit : unit;
+}
+
+/* Pieces of about so much work: some rows and all tokens, unless a few rows are too much; packed matrices have more rows than that. */
+static void cut(const l4_product *p, double work, l4_share *share)
+{
+    const size_t most = p->arriving && p->w->rows > ROWS_ARRIVING ? ROWS_ARRIVING : p->w->rows;
+    const double all = work_of(p), fair = p->w->rows * (all > work ? work / all : 1);
+    const size_t rows = p->tokens > L4_GROUP && fair < LEAST_ROWS ? LEAST_ROWS : (size_t)fair;
+    share->rows = round_up(rows < most ? rows : most, unit_rows(p));
+    share->tokens = p->tokens;
+    if (p->w->layout != L4_PACKED && (double)share->rows > fair)
+        share->tokens = round_up((size_t)((double)p->tokens * fair / (double)share->rows), LEAST_TOKENS);
 }
 
 size_t l4_linear_share(const l4_product *products, size_t n, int threads, l4_share *shares)
@@ -80,8 +91,8 @@ size_t l4_linear_share(const l4_product *products, size_t n, int threads, l4_sha
         work += work_of(&products[i]);
     work /= PIECES * threads;
     for (size_t i = 0; i < n; i++) {
-        shares[i].rows = piece_rows(&products[i], work > LEAST_WORK ? work : LEAST_WORK);
-        total += pieces(&products[i], shares[i].rows);
+        cut(&products[i], work > LEAST_WORK ? work : LEAST_WORK, &shares[i]);
+        total += pieces(&products[i], &shares[i]);
     }
     return total;
 }
@@ -194,8 +205,9 @@ static void do_panels(const l4_exec *e, const l4_product *p, const l4_xblock *x,
     }
 }
 
-static void do_columns(const l4_exec *e, const l4_product *p, size_t first, size_t last)
+static void do_columns(const l4_exec *e, const l4_product *p, size_t first, size_t last, float *scratch)
 {
+    (void)scratch;
     const l4_matrix *w = p->w;
     size_t element = w->type == LLAMA4_TYPE_F32 ? 4 : 2;
     for (size_t r = first; r < last; r += 64)
@@ -208,17 +220,18 @@ static void do_piece(const job *j, size_t piece, float *scratch)
 {
     const l4_product *p = j->products;
     const l4_share *share = j->exec->shares;
-    for (size_t n; piece >= (n = pieces(p, share->rows)); p++, share++)
+    for (size_t n; piece >= (n = pieces(p, share)); p++, share++)
         piece -= n;
-    const size_t first = piece * share->rows, last = p->w->rows - first < share->rows ? p->w->rows : first + share->rows;
+    const size_t first = piece % row_pieces(p, share) * share->rows, last = p->w->rows - first < share->rows ? p->w->rows : first + share->rows;
     if (p->arriving && !l4_arrival_wait(p->arriving, p->w, last))
         return;
-    if (p->w->layout == L4_PACKED)
+    if (p->w->layout == L4_PACKED) {
         do_panels(j->exec, p, j->exec->quantized + share->first_block, first, last, scratch);
-    else if (p->w->layout == L4_COLUMNS)
-        do_columns(j->exec, p, first, last);
-    else
-        do_rows(j->exec, p, first, last, scratch);
+        return;
+    }
+    const size_t t = piece / row_pieces(p, share) * share->tokens;
+    const l4_product part = {p->w, p->x + t * p->ldx, p->ldx, p->tokens - t < share->tokens ? p->tokens - t : share->tokens, p->y + t * p->ldy, p->ldy, NULL};
+    (p->w->layout == L4_COLUMNS ? do_columns : do_rows)(j->exec, &part, first, last, scratch);
 }
 
 static void task(void *argument, size_t begin, size_t end, int worker)

@@ -106,22 +106,29 @@ static void check_level(int32_t level)
 
 enum { MOST_PRODUCTS = 2 * 129, MOST_WORKERS = 64 };
 
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
 /* Time until the last of the workers is done who take piece after piece, over what it would be if all were done at once: pieces cost their weights times
- * 16 + tokens, for reading and for computing. */
-static double imbalance(const l4_product *p, const l4_share *shares, size_t n, size_t workers)
+ * 16 + tokens, for reading and for computing. Counts the pieces. */
+static double imbalance(const l4_product *p, const l4_share *shares, size_t n, size_t workers, size_t *count)
 {
     double busy[MOST_WORKERS] = {0}, all = 0, last = 0;
+    *count = 0;
     for (size_t i = 0; i < n; i++)
-        for (size_t row = 0; row < p[i].w->rows && p[i].tokens; row += shares[i].rows) {
-            const size_t left = p[i].w->rows - row, rows = left < shares[i].rows ? left : shares[i].rows;
-            const double cost = (double)rows * p[i].w->cols * (16 + (double)p[i].tokens);
-            size_t first = 0;
-            for (size_t k = 1; k < workers; k++)
-                first = busy[k] < busy[first] ? k : first;
-            busy[first] += cost;
-            last = busy[first] > last ? busy[first] : last;
-            all += cost;
-        }
+        for (size_t t = 0; t < p[i].tokens; t += shares[i].tokens)
+            for (size_t row = 0; row < p[i].w->rows; row += shares[i].rows, ++*count) {
+                const size_t rows = least(p[i].w->rows - row, shares[i].rows), tokens = least(p[i].tokens - t, shares[i].tokens);
+                const double cost = (double)rows * p[i].w->cols * (16 + (double)tokens);
+                size_t first = 0;
+                for (size_t k = 1; k < workers; k++)
+                    first = busy[k] < busy[first] ? k : first;
+                busy[first] += cost;
+                last = busy[first] > last ? busy[first] : last;
+                all += cost;
+            }
     return last / (all / (double)workers);
 }
 
@@ -150,12 +157,22 @@ TEST(threads_get_equal_work)
         for (size_t i = 0; i < sizeof prompts / sizeof *prompts; i++)
             for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
                 const size_t n = mixture(p, &w, prompts[i].experts, prompts[i].tokens), total = l4_linear_share(p, n, threads[t], shares);
-                size_t found = 0;
-                for (size_t k = 0; k < n; k++)
-                    found += p[k].tokens ? (w.rows + shares[k].rows - 1) / shares[k].rows : 0;
-                CHECK(found == total && total <= 64u * (unsigned)threads[t] + 4 * n);
-                CHECK(imbalance(p, shares, n, (size_t)threads[t]) < 1.125);
+                size_t count;
+                CHECK(imbalance(p, shares, n, (size_t)threads[t], &count) < 1.125);
+                CHECK(count == total && total <= 64u * (unsigned)threads[t] + 4 * n);
             }
+    }
+}
+
+/* Few rows and many tokens. */
+TEST(threads_share_a_router)
+{
+    const l4_matrix w = {.rows = 16, .cols = 5120, .layout = L4_ROWS};
+    const l4_product p = {.w = &w, .tokens = 2048};
+    for (int threads = 1; threads <= 8; threads *= 2) {
+        l4_share share;
+        size_t count, total = l4_linear_share(&p, 1, threads, &share);
+        CHECK(imbalance(&p, &share, 1, (size_t)threads, &count) < 1.125 && count == total);
     }
 }
 
@@ -163,4 +180,4 @@ TEST(many_tokens_by_the_best_kernels) { check_level(LLAMA4_CPU_AUTO); }
 TEST(many_tokens_by_avx2) { check_level(LLAMA4_CPU_AVX2); }
 TEST(many_tokens_by_portable_kernels) { check_level(LLAMA4_CPU_GENERIC); }
 
-TEST_MAIN(T(many_tokens_by_the_best_kernels), T(many_tokens_by_avx2), T(many_tokens_by_portable_kernels), T(threads_get_equal_work))
+TEST_MAIN(T(many_tokens_by_the_best_kernels), T(many_tokens_by_avx2), T(many_tokens_by_portable_kernels), T(threads_get_equal_work), T(threads_share_a_router))
