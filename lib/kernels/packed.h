@@ -10,7 +10,7 @@
  * same for all types. Products of unsigned weights with int8 activations add up in int32 inside a tile, or half a tile where the
  * type has a scale for each 16 columns; across tiles they add up in float32, in the order of the file, by fused multiply-adds:
  *
- *   sum = fma((float)(integers + start), scale of the row * scale of the activations, sum)     start: -8 or -128 times the activations' sum
+ *   sum = fma((float)(integers + start), scale of the row * scale of the activations, sum)     start: -8, -64 or -128 times the activations' sum
  *   sum = fma(minimum of the row, sum of the activations * their scale, sum)                   for types with minima
  *   sum = fma(fma((float)second, its scale, (float)first * its scale), scale of the activations, sum)   for two scales, each with integers
  */
@@ -35,7 +35,7 @@ enum {
 typedef enum l4_tile_kind {
     L4_TILE_OFFSET_8,   /* weight = scale * (w - 8), w <= 15 */
     L4_TILE_OFFSET_128, /* weight = scale * (w - 128) */
-    L4_TILE_HALVES,     /* weight = scale * (w - 128) in the first 16 columns, other * (w - 128) in the rest */
+    L4_TILE_HALVES,     /* weight = scale * (w - 64) in the first 16 columns, other * (w - 64) in the rest; w <= 127 */
     L4_TILE_MINIMUM,    /* weight = scale * w + other, w <= 31 */
     L4_TILE_MINIMA,     /* weight = scale * w + other, in the first 16 columns + third; w <= 63 */
     L4_TILE_KINDS
@@ -53,7 +53,7 @@ typedef struct l4_xblock {
     float scale;
     float sum, first_sum;                      /* scale * (sum of q), of all and of the first 16 */
     int32_t minus_8, minus_128;                /* -8 and -128 times the sum of q */
-    int32_t first_minus_128, second_minus_128; /* the same of the first 16 and of the other 16 */
+    int32_t first_minus_64, second_minus_64;   /* -64 times that of the first 16 and of the other 16 */
     int32_t reserved;
 } l4_xblock;
 

@@ -56,11 +56,11 @@ static inline L4_ALWAYS_INLINE void dots(const int small, const int panels, cons
 static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int panels, const int tokens, const l4_tile *tile, size_t stride,
                                          const l4_xblock *x, float *sums, first_halves *firsts)
 {
-    const int halves = kind == L4_TILE_HALVES, small = kind != L4_TILE_OFFSET_128 && !halves;
+    const int halves = kind == L4_TILE_HALVES, small = kind != L4_TILE_OFFSET_128;
     p16 n[2][L4_STEP_TOKENS];
     L4_UNROLL(8)
     for (int t = 0; t < tokens; t++)
-        n[0][t] = n[1][t] = p16_set(kind == L4_TILE_OFFSET_8 ? x[t].minus_8 : kind == L4_TILE_OFFSET_128 ? x[t].minus_128 : halves ? x[t].first_minus_128 : 0);
+        n[0][t] = n[1][t] = p16_set(kind == L4_TILE_OFFSET_8 ? x[t].minus_8 : kind == L4_TILE_OFFSET_128 ? x[t].minus_128 : halves ? x[t].first_minus_64 : 0);
     dots(small, panels, tokens, 0, halves ? 4 : 8, tile, stride, x, n);
     const l4_tile *last = tile + (panels > 1 ? stride : 0);
     const v16 scale[2] = {v16_load(tile->scale), v16_load(last->scale)}; /* before there are stores, which could change them */
@@ -70,7 +70,7 @@ static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int pane
         for (int t = 0; t < tokens; t++)
             for (int p = 0; p < panels; p++) {
                 firsts->of[2 * t + p] = v16_mul(p16_to_v16(n[p][t]), scale[p]);
-                n[p][t] = p16_set(x[t].second_minus_128);
+                n[p][t] = p16_set(x[t].second_minus_64);
             }
         dots(small, panels, tokens, 4, 8, tile, stride, x, n);
     }
@@ -98,8 +98,8 @@ static inline L4_ALWAYS_INLINE void half_step(const int tokens, const int most, 
     p16_dot_half(tokens, most, w, x, first, n);
 #else
 #if defined(L4_PAIRS)
-    if (most <= 63) {
-        const int run = most <= 31 ? 4 : 2;
+    if (most <= 127) {
+        const int run = most <= 31 ? 4 : most <= 63 ? 2 : 1;
         for (int i = 0; i < 4; i += run) {
             p16_pairs pairs[L4_STEP_TOKENS];
             for (int t = 0; t < tokens; t++)
@@ -122,16 +122,17 @@ static inline L4_ALWAYS_INLINE void half_step(const int tokens, const int most, 
 static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int panels, const int tokens, const l4_tile *tile, size_t stride,
                                          const l4_xblock *x, float *sums, first_halves *firsts)
 {
-    const int most = kind == L4_TILE_OFFSET_8 || kind == L4_TILE_MINIMUM ? 31 : kind == L4_TILE_MINIMA ? 63 : 255, halves = kind == L4_TILE_HALVES;
+    const int halves = kind == L4_TILE_HALVES;
+    const int most = kind == L4_TILE_OFFSET_8 || kind == L4_TILE_MINIMUM ? 31 : kind == L4_TILE_MINIMA ? 63 : halves ? (L4_SIGNED ? 63 : 127) : 255;
     p16 n[L4_STEP_TOKENS];
     (void)panels, (void)stride;
     for (int t = 0; t < tokens; t++)
-        n[t] = p16_set(kind == L4_TILE_OFFSET_8 ? x[t].minus_8 : L4_SIGNED ? 0 : kind == L4_TILE_OFFSET_128 ? x[t].minus_128 : halves ? x[t].first_minus_128 : 0);
+        n[t] = p16_set(kind == L4_TILE_OFFSET_8 ? x[t].minus_8 : L4_SIGNED ? 0 : kind == L4_TILE_OFFSET_128 ? x[t].minus_128 : halves ? x[t].first_minus_64 : 0);
     half_step(tokens, most, tile->w, x, 0, n);
     if (halves)
         for (int t = 0; t < tokens; t++) {
             firsts->of[t] = v16_mul(p16_to_v16(n[t]), v16_load(tile->scale));
-            n[t] = p16_set(L4_SIGNED ? 0 : x[t].second_minus_128);
+            n[t] = p16_set(L4_SIGNED ? 0 : x[t].second_minus_64);
         }
     half_step(tokens, most, tile->w + 4, x, 4, n);
     for (int t = 0; t < tokens; t++) {
@@ -363,8 +364,8 @@ static void quantize(const float *x, size_t blocks, l4_xblock *out, size_t step)
         out->first_sum = unit * (float)first;
         out->minus_8 = -8 * (first + second);
         out->minus_128 = -128 * (first + second);
-        out->first_minus_128 = -128 * first;
-        out->second_minus_128 = -128 * second;
+        out->first_minus_64 = -64 * first;
+        out->second_minus_64 = -64 * second;
         out->reserved = 0;
     }
 }

@@ -28,11 +28,12 @@ static inline void p16_gather_eight(const uint8_t *table, p16 index, p16 *first,
     *second = p16_gather(table, p16_add(at, p16_set(1)));
 }
 
-/* Magnitudes up to 127, of which those with a bit in the lowest four of `signs`, or the next four, become negative; plus 128. */
-static inline p16 p16_with_signs(p16 magnitudes, p16 signs, int next)
+/* Magnitudes less than `plus`, of which those with a bit in the lowest four of `signs`, or the next four, become negative; plus `plus`, 64 or 128. */
+static inline p16 p16_with_signs(p16 magnitudes, p16 signs, int next, const int plus)
 {
     p16 flip = p16_spread(p16_and(p16_shr(signs, next ? 4 : 0), p16_set(15))); /* all bits flipped, plus one, which never carries */
-    return p16_xor(p16_add(p16_xor(magnitudes, flip), p16_and(flip, p16_set_bytes(1))), p16_set_bytes(128));
+    p16 more = p16_xor(p16_add(p16_xor(magnitudes, flip), p16_and(flip, p16_set_bytes(1))), p16_set_bytes(128));
+    return p16_sub(more, p16_set_bytes(128 - plus));
 }
 
 /* Each byte times the lane's factor, which is small enough. */
@@ -43,8 +44,11 @@ static inline p16 p16_mul_bytes(p16 bytes, p16 factor)
 
 #endif
 
-/* Weights that are 128 more than they mean. Where products are of signed bytes with signed ones (L4_SIGNED), they lie there as they mean. */
-static inline void p16_store_128(uint8_t *p, p16 a)
+/* How much more the weights of L4_TILE_HALVES are than they mean until they are stored: no type's are more than 63 in magnitude. */
+#define HALVES_PLUS (L4_SIGNED ? 128 : 64)
+
+/* Weights that are more than they mean. Where products are of signed bytes with signed ones (L4_SIGNED), that is by 128, and they lie there as they mean. */
+static inline void p16_store_plus(uint8_t *p, p16 a)
 {
     p16_store(p, L4_SIGNED ? p16_xor(a, p16_set_bytes(128)) : a);
 }
@@ -87,7 +91,7 @@ static inline void fives(const uint8_t *from, int add, l4_tile *to)
     for (int i = 0; i < 8; i++) {
         p16 high = p16_and(p16_spread(p16_and(p16_shr(fifth, 4 * i), p16_set(15))), sixteen);
         p16 w = p16_add(p16_add(p16_load(to->w[i]), high), more);
-        add ? p16_store_128(to->w[i], w) : p16_store(to->w[i], w);
+        add ? p16_store_plus(to->w[i], w) : p16_store(to->w[i], w);
     }
 }
 
@@ -108,7 +112,7 @@ static inline void unpack_q8_0(const uint8_t *from, l4_tile *to)
 {
     v16_store(to->scale, v16_from_f16(AT(0)));
     for (int i = 0; i < 8; i++)
-        p16_store_128(to->w[i], p16_load(AT(2) + 64 * i));
+        p16_store_plus(to->w[i], p16_load(AT(2) + 64 * i));
 }
 
 /* Halves that are indices of a table of values, which are 128 more than they mean. */
@@ -116,8 +120,8 @@ static inline void looked_up(const uint8_t *from, const uint8_t table[16], l4_ti
 {
     for (int i = 0; i < 4; i++) {
         p16 both = p16_load(from + 64 * i);
-        p16_store_128(to->w[i], p16_bytes_at(table, bits(both, 0, 15)));
-        p16_store_128(to->w[i + 4], p16_bytes_at(table, bits(both, 4, 15)));
+        p16_store_plus(to->w[i], p16_bytes_at(table, bits(both, 0, 15)));
+        p16_store_plus(to->w[i + 4], p16_bytes_at(table, bits(both, 4, 15)));
     }
 }
 
@@ -187,7 +191,7 @@ static inline void unpack_q3_k(const uint8_t *from, l4_tile *to)
             q3_k_scale(from, 2 * b + 1, d, to->other);
             for (int i = 0; i < 8; i++) {
                 p16 four = p16_shl(bits(third[i], 0, 1), 2);
-                p16_store_128(to->w[i], p16_add(p16_add(bits(q[i], 0, 3), four), p16_set_bytes(128 - 4)));
+                p16_store_plus(to->w[i], p16_add(p16_add(bits(q[i], 0, 3), four), p16_set_bytes(HALVES_PLUS - 4)));
                 q[i] = p16_shr(q[i], 2);
                 third[i] = p16_shr(third[i], 1);
             }
@@ -255,16 +259,16 @@ static inline void q6_k_scales(const uint8_t *from, int b, v16 d, l4_tile *to)
 static inline void unpack_q6_k(const uint8_t *from, l4_tile *to)
 {
     v16 d = v16_from_f16(AT(208));
-    const p16 add = p16_set_bytes(128 - 32), top = p16_set_bytes(48);
+    const p16 add = p16_set_bytes(HALVES_PLUS - 32), top = p16_set_bytes(48);
     for (int half = 0; half < 2; half++, to += 4) {
         for (int b = 0; b < 4; b++)
             q6_k_scales(from, 4 * half + b, d, to + b);
         for (int i = 0; i < 8; i++) {
             p16 left = p16_load(AT(64 * half) + 64 * i), right = p16_load(AT(64 * half + 32) + 64 * i), high = p16_load(AT(128 + 32 * half) + 64 * i);
-            p16_store_128(to[0].w[i], p16_add(p16_or(bits(left, 0, 15), p16_and(p16_shl(high, 4), top)), add));
-            p16_store_128(to[1].w[i], p16_add(p16_or(bits(right, 0, 15), p16_and(p16_shl(high, 2), top)), add));
-            p16_store_128(to[2].w[i], p16_add(p16_or(bits(left, 4, 15), p16_and(high, top)), add));
-            p16_store_128(to[3].w[i], p16_add(p16_or(bits(right, 4, 15), p16_and(p16_shr(high, 2), top)), add));
+            p16_store_plus(to[0].w[i], p16_add(p16_or(bits(left, 0, 15), p16_and(p16_shl(high, 4), top)), add));
+            p16_store_plus(to[1].w[i], p16_add(p16_or(bits(right, 0, 15), p16_and(p16_shl(high, 2), top)), add));
+            p16_store_plus(to[2].w[i], p16_add(p16_or(bits(left, 4, 15), p16_and(high, top)), add));
+            p16_store_plus(to[3].w[i], p16_add(p16_or(bits(right, 4, 15), p16_and(p16_shr(high, 2), top)), add));
         }
     }
 }
@@ -298,12 +302,12 @@ static inline p16 eight_signs(p16 x, p16 odd, int k)
 }
 
 /* Columns 8 k .. 8 k + 7 from an entry of a grid of eights. */
-static inline void put_eight(const uint8_t *grid, p16 index, p16 signs, int k, l4_tile *to)
+static inline void put_eight(const uint8_t *grid, p16 index, p16 signs, int k, const int plus, l4_tile *to)
 {
     p16 first, second;
     p16_gather_eight(grid, index, &first, &second);
-    p16_store_128(to->w[2 * k], p16_with_signs(first, signs, 0));
-    p16_store_128(to->w[2 * k + 1], p16_with_signs(second, signs, 1));
+    p16_store_plus(to->w[2 * k], p16_with_signs(first, signs, 0, plus));
+    p16_store_plus(to->w[2 * k + 1], p16_with_signs(second, signs, 1, plus));
 }
 
 static inline p16 byte_of(p16 a, int k)
@@ -324,7 +328,7 @@ static inline void unpack_iq2_xxs(const uint8_t *from, l4_tile *to)
         p16 index = p16_load(AT(2 + 8 * b)), rest = p16_load(AT(6 + 8 * b)), odd = odd_signs(rest);
         scale_half(to->scale, d, p16_shr(rest, 28), 0.25f);
         for (int k = 0; k < 4; k++)
-            put_eight(l4_iq2_xxs_grid[0], byte_of(index, k), eight_signs(rest, odd, k), k, to);
+            put_eight(l4_iq2_xxs_grid[0], byte_of(index, k), eight_signs(rest, odd, k), k, 128, to);
     }
 }
 
@@ -342,7 +346,7 @@ static inline void unpack_iq2_xs(const uint8_t *from, l4_tile *to)
         four_bit_scales(AT(66 + b), d, to);
         for (int k = 0; k < 4; k++) {
             p16 index = p16_load_u16(AT(2 + 8 * b + 2 * k)), signs = p16_shr(index, 9);
-            put_eight(l4_iq2_xs_grid[0], p16_and(index, p16_set(511)), eight_signs(signs, odd_signs(signs), 0), k, to);
+            put_eight(l4_iq2_xs_grid[0], p16_and(index, p16_set(511)), eight_signs(signs, odd_signs(signs), 0), k, HALVES_PLUS, to);
         }
     }
 }
@@ -355,7 +359,7 @@ static inline void unpack_iq2_s(const uint8_t *from, l4_tile *to)
         four_bit_scales(AT(74 + b), d, to);
         for (int k = 0; k < 4; k++) {
             p16 top = p16_and(p16_shr(upper, 2 * k), p16_set(3));
-            put_eight(l4_iq2_s_grid[0], p16_or(byte_of(index, k), p16_shl(top, 8)), byte_of(signs, k), k, to);
+            put_eight(l4_iq2_s_grid[0], p16_or(byte_of(index, k), p16_shl(top, 8)), byte_of(signs, k), k, HALVES_PLUS, to);
         }
     }
 }
@@ -368,8 +372,8 @@ static inline void unpack_iq3_xxs(const uint8_t *from, l4_tile *to)
         scale_half(to->scale, d, p16_shr(rest, 28), 0.5f);
         for (int k = 0; k < 4; k++) {
             p16 signs = eight_signs(rest, odd, k), at = byte_of(index[k / 2], 2 * k % 4), next = byte_of(index[k / 2], 2 * k % 4 + 1);
-            p16_store_128(to->w[2 * k], p16_with_signs(p16_gather(l4_iq3_xxs_grid[0], at), signs, 0));
-            p16_store_128(to->w[2 * k + 1], p16_with_signs(p16_gather(l4_iq3_xxs_grid[0], next), signs, 1));
+            p16_store_plus(to->w[2 * k], p16_with_signs(p16_gather(l4_iq3_xxs_grid[0], at), signs, 0, 128));
+            p16_store_plus(to->w[2 * k + 1], p16_with_signs(p16_gather(l4_iq3_xxs_grid[0], next), signs, 1, 128));
         }
     }
 }
@@ -383,18 +387,18 @@ static inline void unpack_iq3_s(const uint8_t *from, l4_tile *to)
         v16_store(to->scale, v16_mul(d, p16_to_v16(p16_add(p16_add(s, s), p16_set(1)))));
         for (int i = 0; i < 8; i++) {
             p16 at = p16_or(byte_of(index[i / 4], i % 4), p16_shl(p16_and(p16_shr(ninth, i), p16_set(1)), 8));
-            p16_store_128(to->w[i], p16_with_signs(p16_gather(l4_iq3_s_grid[0], at), byte_of(signs, i / 2), i % 2));
+            p16_store_plus(to->w[i], p16_with_signs(p16_gather(l4_iq3_s_grid[0], at), byte_of(signs, i / 2), i % 2, 128));
         }
     }
 }
 
-/* Columns 8 k .. 8 k + 7: eighths of -1, 0, 1, an eighth less if `down` is 1; plus 128. The grid's bytes are 8 more than they mean. */
-static inline void put_ternary(p16 index, p16 down, int k, l4_tile *to)
+/* Columns 8 k .. 8 k + 7: eighths of -1, 0, 1, an eighth less if `down` is 1; plus `plus`. The grid's bytes are 8 more than they mean. */
+static inline void put_ternary(p16 index, p16 down, int k, const int plus, l4_tile *to)
 {
-    p16 first, second, add = p16_sub(p16_set_bytes(128 - 8 + 1), p16_and(p16_sub(p16_set(0), down), p16_set_bytes(2)));
+    p16 first, second, add = p16_sub(p16_set_bytes(plus - 8 + 1), p16_and(p16_sub(p16_set(0), down), p16_set_bytes(2)));
     p16_gather_eight(l4_iq1_grid[0], index, &first, &second);
-    p16_store_128(to->w[2 * k], p16_add(first, add));
-    p16_store_128(to->w[2 * k + 1], p16_add(second, add));
+    p16_store_plus(to->w[2 * k], p16_add(first, add));
+    p16_store_plus(to->w[2 * k + 1], p16_add(second, add));
 }
 
 static inline void scale_ternary(float *to, v16 d, p16 s)
@@ -409,7 +413,7 @@ static inline void unpack_iq1_s(const uint8_t *from, l4_tile *to)
         p16 index = p16_load(AT(2 + 4 * b)), rest = p16_load_u16(AT(34 + 2 * b)), seven = p16_set(7);
         scale_ternary(to->scale, d, p16_and(p16_shr(rest, 12), seven));
         for (int k = 0; k < 4; k++)
-            put_ternary(p16_or(byte_of(index, k), p16_shl(p16_and(p16_shr(rest, 3 * k), seven), 8)), p16_shr(rest, 15), k, to);
+            put_ternary(p16_or(byte_of(index, k), p16_shl(p16_and(p16_shr(rest, 3 * k), seven), 8)), p16_shr(rest, 15), k, 128, to);
     }
 }
 
@@ -429,7 +433,7 @@ static inline void unpack_iq1_m(const uint8_t *from, l4_tile *to)
         scale_ternary(to->other, d, p16_and(p16_shr(scales, 3), seven));
         for (int k = 0; k < 4; k++) {
             p16 rest = p16_shr(p16_load_u8(AT(32 + 2 * b + k / 2)), k % 2 * 4);
-            put_ternary(p16_or(byte_of(index, k), p16_shl(p16_and(rest, seven), 8)), p16_and(p16_shr(rest, 3), p16_set(1)), k, to);
+            put_ternary(p16_or(byte_of(index, k), p16_shl(p16_and(rest, seven), 8)), p16_and(p16_shr(rest, 3), p16_set(1)), k, HALVES_PLUS, to);
         }
     }
 }

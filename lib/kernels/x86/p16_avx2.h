@@ -68,16 +68,16 @@ static inline void p16_gather_eight(const uint8_t *table, p16 i, p16 *first, p16
     *first = pair(eight_rows(a, b, 0), eight_rows(c, d, 0));
     *second = pair(eight_rows(a, b, 1), eight_rows(c, d, 1));
 }
-static inline __m256i with_signs(__m256i g, __m256i signs, __m256i bits)
+static inline __m256i with_signs(__m256i g, __m256i signs, __m256i bits, const int plus)
 {
     const __m256i lowest = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12));
     __m256i negative = _mm256_cmpeq_epi8(_mm256_and_si256(_mm256_shuffle_epi8(signs, lowest), bits), bits);
-    return _mm256_xor_si256(_mm256_sign_epi8(g, _mm256_or_si256(negative, _mm256_set1_epi8(1))), _mm256_set1_epi8((char)128));
+    return _mm256_add_epi8(_mm256_sign_epi8(g, _mm256_or_si256(negative, _mm256_set1_epi8(1))), _mm256_set1_epi8((char)plus));
 }
-static inline p16 p16_with_signs(p16 magnitudes, p16 signs, int next)
+static inline p16 p16_with_signs(p16 magnitudes, p16 signs, int next, const int plus)
 {
     __m256i bits = _mm256_set1_epi32(next ? (int)0x80402010 : 0x08040201);
-    return pair(with_signs(magnitudes.a, signs.a, bits), with_signs(magnitudes.b, signs.b, bits));
+    return pair(with_signs(magnitudes.a, signs.a, bits, plus), with_signs(magnitudes.b, signs.b, bits, plus));
 }
 static inline p16 p16_mul_bytes(p16 bytes, p16 factor)
 {
@@ -157,7 +157,7 @@ static inline p16 p16_dot(p16 acc, const uint8_t *w, const int8_t *x)
     return pair(dot8(acc.a, bytes32(w), even, odd), dot8(acc.b, bytes32(w + 32), even, odd));
 }
 
-/* Sums of pairs in 16 bits: weights up to 31 leave room for four of them. */
+/* Sums of pairs in 16 bits: weights up to 127 fit, up to 63 leave room for two of them, up to 31 for four. */
 #define L4_PAIRS
 typedef p16 p16_pairs;
 static inline p16_pairs p16_pairs_first(const uint8_t *w, const int8_t *x)

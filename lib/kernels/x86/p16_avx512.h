@@ -41,10 +41,10 @@ static inline void p16_gather_eight(const uint8_t *table, p16 index, p16 *first,
     *first = _mm512_permutex2var_epi32(a, even, b);
     *second = _mm512_permutex2var_epi32(a, _mm512_or_si512(even, _mm512_set1_epi32(1)), b);
 }
-static inline p16 p16_with_signs(p16 magnitudes, p16 signs, int next)
+static inline p16 p16_with_signs(p16 magnitudes, p16 signs, int next, const int plus)
 {
     const __m128i lowest = _mm_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12);
-    p16 byte = _mm512_shuffle_epi8(signs, _mm512_broadcast_i32x4(lowest)), zero = _mm512_set1_epi8((char)128);
+    p16 byte = _mm512_shuffle_epi8(signs, _mm512_broadcast_i32x4(lowest)), zero = _mm512_set1_epi8((char)plus);
     __mmask64 negative = _mm512_test_epi8_mask(byte, _mm512_set1_epi32(next ? (int)0x80402010 : 0x08040201));
     return _mm512_mask_sub_epi8(_mm512_or_si512(magnitudes, zero), negative, zero, magnitudes);
 }
@@ -109,7 +109,7 @@ static inline p16 p16_dot(p16 acc, p16 w, p16 x)
     return _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_srli_epi16(w, 8), odd));
 }
 static inline p16_sums p16_dot_pairs(p16_sums acc, p16 a, p16 b) { return (p16_sums)_mm512_add_epi32((p16)acc, _mm512_madd_epi16(a, b)); }
-/* Weights up to 63. */
+/* Weights up to 127. */
 static inline p16 p16_dot_small(p16 acc, p16 w, p16 x)
 {
     return _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_maddubs_epi16(w, x), _mm512_set1_epi16(1)));
