@@ -21,6 +21,17 @@ typedef struct first_halves {
  */
 #define SUM(p, t) (((p) * L4_GROUP + (t)) * L4_PANEL)
 
+/* What takes off again by how much more weights are than they mean. */
+static inline L4_ALWAYS_INLINE int32_t start(const l4_tile_kind kind, const l4_xblock *x)
+{
+    switch (kind) {
+    case L4_TILE_OFFSET_8: return x->minus_8;
+    case L4_TILE_OFFSET_128: return L4_SIGNED || L4_DOT_LESS_128 ? 0 : x->minus_128;
+    case L4_TILE_HALVES: return L4_SIGNED ? 0 : x->first_minus_64;
+    default: return 0;
+    }
+}
+
 #if defined(L4_PANEL_PAIRS)
 
 /* acc += w times the four numbers at x, which are in all lanes of `four`. */
@@ -60,7 +71,7 @@ static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int pane
     p16 n[2][L4_STEP_TOKENS];
     L4_UNROLL(8)
     for (int t = 0; t < tokens; t++)
-        n[0][t] = n[1][t] = p16_set(kind == L4_TILE_OFFSET_8 ? x[t].minus_8 : kind == L4_TILE_OFFSET_128 ? x[t].minus_128 : halves ? x[t].first_minus_64 : 0);
+        n[0][t] = n[1][t] = p16_set(start(kind, &x[t]));
     dots(small, panels, tokens, 0, halves ? 4 : 8, tile, stride, x, n);
     const l4_tile *last = tile + (panels > 1 ? stride : 0);
     const v16 scale[2] = {v16_load(tile->scale), v16_load(last->scale)}; /* before there are stores, which could change them */
@@ -127,7 +138,7 @@ static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int pane
     p16 n[L4_STEP_TOKENS];
     (void)panels, (void)stride;
     for (int t = 0; t < tokens; t++)
-        n[t] = p16_set(kind == L4_TILE_OFFSET_8 ? x[t].minus_8 : L4_SIGNED ? 0 : kind == L4_TILE_OFFSET_128 ? x[t].minus_128 : halves ? x[t].first_minus_64 : 0);
+        n[t] = p16_set(start(kind, &x[t]));
     half_step(tokens, most, tile->w, x, 0, n);
     if (halves)
         for (int t = 0; t < tokens; t++) {

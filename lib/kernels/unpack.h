@@ -9,6 +9,9 @@
 #if !defined(L4_SIGNED)
 #define L4_SIGNED 0
 #endif
+#if !defined(L4_DOT_LESS_128)
+#define L4_DOT_LESS_128 0
+#endif
 
 #define AT(offset) (from + 16 * (offset)) /* of the stored block */
 

@@ -145,16 +145,18 @@ static inline p16_sums p16_dot_pairs(p16_sums acc, p16 x, p16 y)
     p16_sums r = {acc.a + (eight)_mm256_madd_epi16(x.a, y.a), acc.b + (eight)_mm256_madd_epi16(x.b, y.b)};
     return r;
 }
-/* Even and odd bytes apart, so that no sum of two products saturates. */
-static inline __m256i dot8(__m256i acc, __m256i w, __m256i even, __m256i odd)
+/* Of weights 128 more than they mean, as they mean. Their signs go to x, so that one factor is unsigned and two products, of 128 times 127, fit 16 bits. */
+#define L4_DOT_LESS_128 1
+static inline __m256i dot8(__m256i acc, __m256i w, __m256i x)
 {
-    acc = _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_and_si256(w, _mm256_set1_epi16(255)), even));
-    return _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_srli_epi16(w, 8), odd));
+    const __m256i meant = _mm256_xor_si256(w, _mm256_set1_epi8((char)128));
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(meant), _mm256_sign_epi8(x, meant));
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 static inline p16 p16_dot(p16 acc, const uint8_t *w, const int8_t *x)
 {
-    __m256i v = four_bytes(x), even = _mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8), odd = _mm256_srai_epi16(v, 8);
-    return pair(dot8(acc.a, bytes32(w), even, odd), dot8(acc.b, bytes32(w + 32), even, odd));
+    const __m256i v = four_bytes(x);
+    return pair(dot8(acc.a, bytes32(w), v), dot8(acc.b, bytes32(w + 32), v));
 }
 
 /* Sums of pairs in 16 bits: weights up to 127 fit, up to 63 leave room for two of them, up to 31 for four. */
