@@ -9,6 +9,7 @@
 typedef struct l4_share {
     size_t first_block;  /* where its activations begin */
     size_t rows, tokens; /* of a piece */
+    size_t pieces;
 } l4_share;
 
 typedef struct l4_exec {

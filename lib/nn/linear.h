@@ -19,8 +19,9 @@ typedef struct l4_product {
  * tokens or the layout of W. */
 void l4_linear(const l4_exec *e, const l4_product *products, size_t n);
 
-/* Sets how many rows of each product a thread takes at a time, which are pieces of about equal work; returns the number of pieces. */
-size_t l4_linear_share(const l4_product *products, size_t n, int threads, l4_share *shares);
+/* Cuts products into pieces of about equal work and returns how many they are. *grain: how many a thread takes at a time, all of them where waking another
+ * costs more than it saves. */
+size_t l4_linear_share(const l4_product *products, size_t n, int threads, l4_share *shares, size_t *grain);
 
 /* Floats of working memory that a thread needs for matrices of at most max_cols columns. */
 size_t l4_linear_scratch(size_t max_cols);

@@ -112,8 +112,8 @@ static size_t least(size_t a, size_t b)
 }
 
 /* Time until the last of the workers is done who take piece after piece, over what it would be if all were done at once: pieces cost their weights times
- * 16 + tokens, for reading and for computing. Counts the pieces. */
-static double imbalance(const l4_product *p, const l4_share *shares, size_t n, size_t workers, size_t *count)
+ * `reading` + tokens. Counts the pieces. */
+static double imbalance(const l4_product *p, const l4_share *shares, size_t n, size_t workers, double reading, size_t *count)
 {
     double busy[MOST_WORKERS] = {0}, all = 0, last = 0;
     *count = 0;
@@ -121,7 +121,7 @@ static double imbalance(const l4_product *p, const l4_share *shares, size_t n, s
         for (size_t t = 0; t < p[i].tokens; t += shares[i].tokens)
             for (size_t row = 0; row < p[i].w->rows; row += shares[i].rows, ++*count) {
                 const size_t rows = least(p[i].w->rows - row, shares[i].rows), tokens = least(p[i].tokens - t, shares[i].tokens);
-                const double cost = (double)rows * p[i].w->cols * (16 + (double)tokens);
+                const double cost = (double)rows * p[i].w->cols * (reading + (double)tokens);
                 size_t first = 0;
                 for (size_t k = 1; k < workers; k++)
                     first = busy[k] < busy[first] ? k : first;
@@ -152,14 +152,16 @@ TEST(threads_get_equal_work)
     static const int threads[] = {1, 2, 4, 6, 8, 12, 16, 24, 32, 64};
     static l4_product p[MOST_PRODUCTS];
     static l4_share shares[MOST_PRODUCTS];
+    size_t grain, count;
     for (uint32_t layout = L4_ROWS; layout <= L4_PACKED; layout++) {
         const l4_matrix w = {.rows = 8192, .cols = 5120, .layout = layout};
         for (size_t i = 0; i < sizeof prompts / sizeof *prompts; i++)
             for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
-                const size_t n = mixture(p, &w, prompts[i].experts, prompts[i].tokens), total = l4_linear_share(p, n, threads[t], shares);
-                size_t count;
-                CHECK(imbalance(p, shares, n, (size_t)threads[t], &count) < 1.125);
-                CHECK(count == total && total <= 64u * (unsigned)threads[t] + 4 * n);
+                const size_t n = mixture(p, &w, prompts[i].experts, prompts[i].tokens), total = l4_linear_share(p, n, threads[t], shares, &grain);
+                for (double reading = 2; reading <= 32; reading *= 4) {
+                    CHECK(imbalance(p, shares, n, (size_t)threads[t], reading, &count) < 1.125);
+                    CHECK(count == total && total <= 64u * (unsigned)threads[t] + 4 * n && grain == 1);
+                }
             }
     }
 }
@@ -171,13 +173,36 @@ TEST(threads_share_a_router)
     const l4_product p = {.w = &w, .tokens = 2048};
     for (int threads = 1; threads <= 8; threads *= 2) {
         l4_share share;
-        size_t count, total = l4_linear_share(&p, 1, threads, &share);
-        CHECK(imbalance(&p, &share, 1, (size_t)threads, &count) < 1.125 && count == total);
+        size_t count, grain, total = l4_linear_share(&p, 1, threads, &share, &grain);
+        CHECK(imbalance(&p, &share, 1, (size_t)threads, 8, &count) < 1.125 && count == total && grain == 1);
     }
+}
+
+/* Matrices that are not packed, in pieces of some rows and some tokens, stored by rows and by columns. */
+TEST(many_tokens_and_few_rows)
+{
+    const uint32_t rows = 48;
+    uint64_t state = 78;
+    bed b;
+    REQUIRE(bed_make(&b, LLAMA4_CPU_AUTO));
+    for (size_t i = 0; i < MOST_TOKENS * MOST_COLS; i++)
+        b.x[i] = (float)(next_random(&state) % 2001) / 1000.0f - 1.0f;
+    float *w = (float *)(void *)b.stored;
+    for (size_t i = 0; i < rows * MOST_COLS; i++)
+        w[i] = (float)(next_random(&state) % 2001) / 1000.0f - 1.0f;
+    for (uint32_t layout = L4_ROWS; layout <= L4_COLUMNS; layout++) {
+        const l4_matrix m = {.data = b.stored, .rows = rows, .cols = MOST_COLS, .layout = layout, .type = LLAMA4_TYPE_F32,
+                             .stride = (layout == L4_COLUMNS ? rows : MOST_COLS) * sizeof *w};
+        CHECK(equal_to_single(&b, &m, MOST_TOKENS));
+        const l4_product p = {.w = &m, .tokens = MOST_TOKENS};
+        size_t grain;
+        CHECK(l4_linear_share(&p, 1, THREADS, b.exec.shares, &grain) > 1 && b.exec.shares[0].tokens < MOST_TOKENS);
+    }
+    bed_free(&b);
 }
 
 TEST(many_tokens_by_the_best_kernels) { check_level(LLAMA4_CPU_AUTO); }
 TEST(many_tokens_by_avx2) { check_level(LLAMA4_CPU_AVX2); }
 TEST(many_tokens_by_portable_kernels) { check_level(LLAMA4_CPU_GENERIC); }
 
-TEST_MAIN(T(many_tokens_by_the_best_kernels), T(many_tokens_by_avx2), T(many_tokens_by_portable_kernels), T(threads_get_equal_work), T(threads_share_a_router))
+TEST_MAIN(T(many_tokens_by_the_best_kernels), T(many_tokens_by_avx2), T(many_tokens_by_portable_kernels), T(threads_get_equal_work), T(threads_share_a_router), T(many_tokens_and_few_rows))
