@@ -8,6 +8,7 @@
  * one token's product takes the time of reading them, and so many more tokens as long again. */
 #define PIECES 32             /* for each thread, if they are */
 #define LEAST_WORK 5e5        /* then: some 25 microseconds */
+#define MOST_WORK 2e8         /* and some ten milliseconds, for between pieces a call can be cancelled */
 #define TOKENS_PER_READING 8  /* with VNNI about 10, with AVX2 alone 3 */
 #define LEAST_ROWS 64         /* with more than one group of tokens: all activations pass by for each piece */
 #define LEAST_TOKENS 64       /* rows are decoded for each piece */
@@ -85,9 +86,9 @@ size_t l4_linear_share(const l4_product *products, size_t n, int threads, l4_sha
     size_t all = 0;
     for (size_t i = 0; i < n; i++)
         work += work_of(&products[i]);
-    const double equal = work / (PIECES * threads);
+    const double equal = work / (PIECES * threads), most = equal < MOST_WORK ? equal : MOST_WORK;
     for (size_t i = 0; i < n; i++) {
-        cut(&products[i], equal > LEAST_WORK ? equal : LEAST_WORK, &shares[i]);
+        cut(&products[i], most > LEAST_WORK ? most : LEAST_WORK, &shares[i]);
         all += shares[i].pieces;
     }
     *grain = work < L4_SMALL_WORK ? all : 1;
