@@ -10,7 +10,7 @@
  * same for all types. Products of unsigned weights with int8 activations add up in int32 inside a tile, or half a tile where the
  * type has a scale for each 16 columns; across tiles they add up in float32, in the order of the file, by fused multiply-adds:
  *
- *   sum = fma((float)(integers + start), scale of the row * scale of the activations, sum)     start: -8, -64 or -128 times the activations' sum
+ *   sum = fma((float)(integers + start), scale of the row * scale of the activations, sum)     start: so often less the activations' sum
  *   sum = fma(minimum of the row, sum of the activations * their scale, sum)                   for types with minima
  *   sum = fma(fma((float)second, its scale, (float)first * its scale), scale of the activations, sum)   for two scales, each with integers
  */
@@ -31,11 +31,14 @@ enum {
     L4_IQ4_NL = 20, L4_IQ3_S = 21, L4_IQ2_S = 22, L4_IQ4_XS = 23, L4_IQ1_M = 29, L4_MXFP4 = 39,
 };
 
-/* What a tile's other numbers mean. */
+/* What a tile's other numbers mean. Instruction sets that gain nothing by small weights add 128 in place of 16 or 64, and 64 in place of 32 (unpack.h). */
 typedef enum l4_tile_kind {
     L4_TILE_OFFSET_8,   /* weight = scale * (w - 8), w <= 15 */
+    L4_TILE_OFFSET_16,  /* weight = scale * (w - 16), w <= 31 */
+    L4_TILE_OFFSET_64,  /* weight = scale * (w - 64), w <= 127 */
     L4_TILE_OFFSET_128, /* weight = scale * (w - 128) */
-    L4_TILE_HALVES,     /* weight = scale * (w - 64) in the first 16 columns, other * (w - 64) in the rest; w <= 127 */
+    L4_TILE_HALVES_32,  /* weight = scale * (w - 32) in the first 16 columns, other * (w - 32) in the rest; w <= 63 */
+    L4_TILE_HALVES_64,  /* the same with 64; w <= 127 */
     L4_TILE_MINIMUM,    /* weight = scale * w + other, w <= 31 */
     L4_TILE_MINIMA,     /* weight = scale * w + other, in the first 16 columns + third; w <= 63 */
     L4_TILE_KINDS
@@ -52,9 +55,8 @@ typedef struct l4_xblock {
     int8_t q[L4_QBLOCK];                       /* -127 .. 127 */
     float scale;
     float sum, first_sum;                      /* scale * (sum of q), of all and of the first 16 */
-    int32_t minus_8, minus_128;                /* -8 and -128 times the sum of q */
+    int32_t minus_8, minus_16, minus_128;      /* so many times the sum of q, negated */
     int32_t first_minus_64, second_minus_64;   /* -64 times that of the first 16 and of the other 16 */
-    int32_t reserved;
 } l4_xblock;
 
 /*

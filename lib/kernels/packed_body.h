@@ -21,16 +21,52 @@ typedef struct first_halves {
  */
 #define SUM(p, t) (((p) * L4_GROUP + (t)) * L4_PANEL)
 
-/* What takes off again by how much more weights are than they mean. */
-static inline L4_ALWAYS_INLINE int32_t start(const l4_tile_kind kind, const l4_xblock *x)
+/* The largest weight in a tile of a kind; where they are signed, the largest magnitude. */
+static inline L4_ALWAYS_INLINE int largest(const l4_tile_kind kind)
 {
     switch (kind) {
-    case L4_TILE_OFFSET_8: return x->minus_8;
-    case L4_TILE_OFFSET_128: return L4_SIGNED || L4_DOT_LESS_128 ? 0 : x->minus_128;
-    case L4_TILE_HALVES: return L4_SIGNED ? 0 : x->first_minus_64;
-    default: return 0;
+    case L4_TILE_OFFSET_8: return 15;
+    case L4_TILE_OFFSET_16: return L4_SIGNED ? 16 : 31;
+    case L4_TILE_OFFSET_64: return L4_SIGNED ? 62 : OFFSET_64 == 64 ? 126 : 255;
+    case L4_TILE_HALVES_32: return L4_SIGNED ? 32 : HALVES_32 == 32 ? 63 : 127;
+    case L4_TILE_HALVES_64: return L4_SIGNED ? 62 : 126;
+    case L4_TILE_MINIMUM: return 31;
+    case L4_TILE_MINIMA: return 63;
+    default: return 255;
     }
 }
+
+static inline L4_ALWAYS_INLINE int has_halves(const l4_tile_kind kind)
+{
+    return kind == L4_TILE_HALVES_32 || kind == L4_TILE_HALVES_64;
+}
+
+/* Where a block of activations has what takes off again by how much more weights are than they mean. */
+static inline L4_ALWAYS_INLINE size_t start_of(const l4_tile_kind kind)
+{
+    return kind == L4_TILE_OFFSET_8 ? offsetof(l4_xblock, minus_8) : kind == L4_TILE_OFFSET_16 ? offsetof(l4_xblock, minus_16)
+           : has_halves(kind) ? offsetof(l4_xblock, first_minus_64) : offsetof(l4_xblock, minus_128);
+}
+
+/* That, at `at` in x; for two kinds there is twice as much, which begin() halves. */
+static inline L4_ALWAYS_INLINE int32_t start(const l4_tile_kind kind, const l4_xblock *x, size_t at)
+{
+    if (kind == L4_TILE_MINIMUM || kind == L4_TILE_MINIMA || (L4_SIGNED && kind != L4_TILE_OFFSET_8) || (L4_DOT_LESS_128 && largest(kind) == 255))
+        return 0;
+    int32_t sum;
+    memcpy(&sum, (const uint8_t *)x + at, sizeof sum);
+    return sum;
+}
+
+#if defined(L4_NARROW_SUMS) && !L4_SIGNED
+static inline L4_ALWAYS_INLINE p16 begin(const l4_tile_kind kind, int32_t sum)
+{
+    return kind == L4_TILE_OFFSET_64 || kind == L4_TILE_HALVES_32 ? p16_half(p16_set(sum)) : p16_set(sum);
+}
+#else
+#define begin(kind, sum) p16_set(sum)
+#endif
+#define SECOND (offsetof(l4_xblock, second_minus_64)) /* for the other half */
 
 #if defined(L4_PANEL_PAIRS)
 
@@ -64,14 +100,14 @@ static inline L4_ALWAYS_INLINE void dots(const int small, const int panels, cons
 }
 
 /* Eight tokens and two panels: sixteen chains of products side by side. The sums stay in memory, and the first halves' products. */
-static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int panels, const int tokens, const l4_tile *tile, size_t stride,
+static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, size_t at, const int panels, const int tokens, const l4_tile *tile, size_t stride,
                                          const l4_xblock *x, float *sums, first_halves *firsts)
 {
-    const int halves = kind == L4_TILE_HALVES, small = kind != L4_TILE_OFFSET_128;
+    const int halves = has_halves(kind), small = largest(kind) < 128;
     p16 n[2][L4_STEP_TOKENS];
     L4_UNROLL(8)
     for (int t = 0; t < tokens; t++)
-        n[0][t] = n[1][t] = p16_set(start(kind, &x[t]));
+        n[0][t] = n[1][t] = begin(kind, start(kind, &x[t], at));
     dots(small, panels, tokens, 0, halves ? 4 : 8, tile, stride, x, n);
     const l4_tile *last = tile + (panels > 1 ? stride : 0);
     const v16 scale[2] = {v16_load(tile->scale), v16_load(last->scale)}; /* before there are stores, which could change them */
@@ -81,7 +117,7 @@ static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int pane
         for (int t = 0; t < tokens; t++)
             for (int p = 0; p < panels; p++) {
                 firsts->of[2 * t + p] = v16_mul(p16_to_v16(n[p][t]), scale[p]);
-                n[p][t] = p16_set(x[t].second_minus_64);
+                n[p][t] = begin(kind, start(kind, &x[t], SECOND));
             }
         dots(small, panels, tokens, 4, 8, tile, stride, x, n);
     }
@@ -108,7 +144,7 @@ static inline L4_ALWAYS_INLINE void half_step(const int tokens, const int most, 
 #if defined(L4_DOT_HALF)
     p16_dot_half(tokens, most, w, x, first, n);
 #else
-#if defined(L4_PAIRS)
+#if defined(L4_NARROW_SUMS)
     if (most <= 127) {
         const int run = most <= 31 ? 4 : most <= 63 ? 2 : 1;
         for (int i = 0; i < 4; i += run) {
@@ -130,20 +166,19 @@ static inline L4_ALWAYS_INLINE void half_step(const int tokens, const int most, 
 #endif
 }
 
-static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int panels, const int tokens, const l4_tile *tile, size_t stride,
+static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, size_t at, const int panels, const int tokens, const l4_tile *tile, size_t stride,
                                          const l4_xblock *x, float *sums, first_halves *firsts)
 {
-    const int halves = kind == L4_TILE_HALVES;
-    const int most = kind == L4_TILE_OFFSET_8 || kind == L4_TILE_MINIMUM ? 31 : kind == L4_TILE_MINIMA ? 63 : halves ? (L4_SIGNED ? 63 : 127) : 255;
+    const int halves = has_halves(kind), most = largest(kind);
     p16 n[L4_STEP_TOKENS];
     (void)panels, (void)stride;
     for (int t = 0; t < tokens; t++)
-        n[t] = p16_set(start(kind, &x[t]));
+        n[t] = begin(kind, start(kind, &x[t], at));
     half_step(tokens, most, tile->w, x, 0, n);
     if (halves)
         for (int t = 0; t < tokens; t++) {
             firsts->of[t] = v16_mul(p16_to_v16(n[t]), v16_load(tile->scale));
-            n[t] = p16_set(L4_SIGNED ? 0 : x[t].second_minus_64);
+            n[t] = begin(kind, start(kind, &x[t], SECOND));
         }
     half_step(tokens, most, tile->w + 4, x, 4, n);
     for (int t = 0; t < tokens; t++) {
@@ -160,7 +195,7 @@ static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, const int pane
 #endif
 
 /* `blocks` tiles of each panel, `times` times `tokens` tokens of a group of `group`; with each block, `each` lines of `soon` are asked for. */
-static inline L4_ALWAYS_INLINE void run(const l4_tile_kind kind, const int panels, const int tokens, const int times, const l4_tile *tile, size_t stride,
+static inline L4_ALWAYS_INLINE void run(const l4_tile_kind kind, size_t at, const int panels, const int tokens, const int times, const l4_tile *tile, size_t stride,
                                         size_t blocks, const l4_xblock *x, size_t group, const uint8_t *soon, size_t each, float *sums, first_halves *firsts)
 {
     for (size_t b = 0; b < blocks; b++, x += group, tile++) {
@@ -170,19 +205,19 @@ static inline L4_ALWAYS_INLINE void run(const l4_tile_kind kind, const int panel
             else
                 L4_ASK_TO_READ(soon, 2);
         for (int i = 0; i < times; i++)
-            step(kind, panels, tokens, tile, stride, x + i * tokens, sums + SUM(0, i * tokens), firsts);
+            step(kind, at, panels, tokens, tile, stride, x + i * tokens, sums + SUM(0, i * tokens), firsts);
     }
 }
 
 /* The tokens of a group, as many at once as registers hold. */
-static inline L4_ALWAYS_INLINE void run_group(const l4_tile_kind kind, const int panels, const l4_tile *tile, size_t stride, size_t blocks,
+static inline L4_ALWAYS_INLINE void run_group(const l4_tile_kind kind, size_t at, const int panels, const l4_tile *tile, size_t stride, size_t blocks,
                                               const l4_xblock *x, size_t group, const uint8_t *soon, size_t each, float *sums)
 {
     first_halves firsts;
     size_t t = 0;
 #define WHILE(tokens, times)                                                                                            \
     for (; t + tokens * times <= group; t += tokens * times, each = 0)                                                  \
-    run(kind, panels, tokens, times, tile, stride, blocks, x + t, group, soon, each, sums + SUM(0, t), &firsts)
+    run(kind, at, panels, tokens, times, tile, stride, blocks, x + t, group, soon, each, sums + SUM(0, t), &firsts)
     WHILE(L4_STEP_TOKENS, L4_GROUP / L4_STEP_TOKENS);
     WHILE(L4_STEP_TOKENS, 1);
 #if defined(L4_EXACT_TAILS)
@@ -204,37 +239,54 @@ static inline L4_ALWAYS_INLINE void run_group(const l4_tile_kind kind, const int
 #undef WHILE
 }
 
-typedef void run_fn(const l4_tile *, size_t, const l4_xblock *, size_t, const uint8_t *, size_t, float *);
+/* One panel, or two whose tiles follow each other, times a group; sums begin with what is at `at` in a block. */
+typedef void run_fn(size_t at, const l4_tile *tile, size_t blocks, const l4_xblock *x, size_t group, const uint8_t *soon, size_t each, float *sums);
 
-/* One panel, or two whose tiles follow each other, times a group. */
 #define TILE_KERNEL(name, kind, panels)                                                                                 \
-    static void name(const l4_tile *tile, size_t blocks, const l4_xblock *x, size_t group, const uint8_t *soon, size_t each,   \
-                     float *sums)                                                                                       \
+    static void name##_##panels(size_t at, const l4_tile *tile, size_t blocks, const l4_xblock *x, size_t group, const uint8_t *soon, size_t each, float *sums) \
     {                                                                                                                   \
-        run_group(kind, panels, tile, blocks, blocks, x, group, soon, each, sums);                                      \
+        run_group(kind, at, panels, tile, blocks, blocks, x, group, soon, each, sums);                                  \
     }
-
-TILE_KERNEL(run_offset_8, L4_TILE_OFFSET_8, 1)
-TILE_KERNEL(run_offset_128, L4_TILE_OFFSET_128, 1)
-TILE_KERNEL(run_halves, L4_TILE_HALVES, 1)
-TILE_KERNEL(run_minimum, L4_TILE_MINIMUM, 1)
-TILE_KERNEL(run_minima, L4_TILE_MINIMA, 1)
-static run_fn *const run_kinds[L4_TILE_KINDS] = {
-    [L4_TILE_OFFSET_8] = run_offset_8, [L4_TILE_OFFSET_128] = run_offset_128, [L4_TILE_HALVES] = run_halves,
-    [L4_TILE_MINIMUM] = run_minimum,   [L4_TILE_MINIMA] = run_minima,
-};
-
 #if defined(L4_PANEL_PAIRS)
-TILE_KERNEL(pair_offset_8, L4_TILE_OFFSET_8, 2)
-TILE_KERNEL(pair_offset_128, L4_TILE_OFFSET_128, 2)
-TILE_KERNEL(pair_halves, L4_TILE_HALVES, 2)
-TILE_KERNEL(pair_minimum, L4_TILE_MINIMUM, 2)
-TILE_KERNEL(pair_minima, L4_TILE_MINIMA, 2)
-static run_fn *const run_pairs[L4_TILE_KINDS] = {
-    [L4_TILE_OFFSET_8] = pair_offset_8, [L4_TILE_OFFSET_128] = pair_offset_128, [L4_TILE_HALVES] = pair_halves,
-    [L4_TILE_MINIMUM] = pair_minimum,   [L4_TILE_MINIMA] = pair_minima,
-};
+#define TILE_KERNELS(name, kind) TILE_KERNEL(name, kind, 1) TILE_KERNEL(name, kind, 2)
+#define BOTH(name) {name##_1, name##_2}
+#else
+#define TILE_KERNELS(name, kind) TILE_KERNEL(name, kind, 1)
+#define BOTH(name) {name##_1}
 #endif
+
+/* Kinds share a kernel where it is as fast for both. */
+TILE_KERNELS(run_offset_128, L4_TILE_OFFSET_128)
+TILE_KERNELS(run_halves_64, L4_TILE_HALVES_64)
+TILE_KERNELS(run_minimum, L4_TILE_MINIMUM)
+TILE_KERNELS(run_minima, L4_TILE_MINIMA)
+#if L4_SIGNED || L4_DOT_LESS_128
+TILE_KERNELS(run_offset_8, L4_TILE_OFFSET_8)
+#define RUN_OFFSET_8 BOTH(run_offset_8)
+#else
+#define RUN_OFFSET_8 BOTH(run_offset_128)
+#endif
+#if defined(L4_NARROW_SUMS)
+TILE_KERNELS(run_offset_64, L4_TILE_OFFSET_64)
+TILE_KERNELS(run_halves_32, L4_TILE_HALVES_32)
+#define RUN_OFFSET_64 BOTH(run_offset_64)
+#define RUN_HALVES_32 BOTH(run_halves_32)
+#else
+#define RUN_OFFSET_64 BOTH(run_offset_128)
+#define RUN_HALVES_32 BOTH(run_halves_64)
+#endif
+#if L4_SIGNED && defined(L4_NARROW_SUMS)
+TILE_KERNELS(run_offset_16, L4_TILE_OFFSET_16)
+#define RUN_OFFSET_16 BOTH(run_offset_16)
+#elif L4_SIGNED
+#define RUN_OFFSET_16 BOTH(run_offset_128)
+#else
+#define RUN_OFFSET_16 RUN_OFFSET_8
+#endif
+static run_fn *const run_kinds[L4_TILE_KINDS][MOST_PANELS] = {
+    [L4_TILE_OFFSET_8] = RUN_OFFSET_8, [L4_TILE_OFFSET_16] = RUN_OFFSET_16, [L4_TILE_OFFSET_64] = RUN_OFFSET_64, [L4_TILE_OFFSET_128] = BOTH(run_offset_128),
+    [L4_TILE_HALVES_32] = RUN_HALVES_32, [L4_TILE_HALVES_64] = BOTH(run_halves_64), [L4_TILE_MINIMUM] = BOTH(run_minimum), [L4_TILE_MINIMA] = BOTH(run_minima),
+};
 
 static inline void store_rows(const float *sums, size_t group, size_t rows, float *y, size_t ldy)
 {
@@ -245,15 +297,9 @@ static inline void store_rows(const float *sums, size_t group, size_t rows, floa
 static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t blocks, const l4_xblock *x, size_t group, const uint8_t *soon,
                   size_t each, float *sums)
 {
-    for (size_t p = 0, n; p < panels; p += n) {
-        run_fn *run_some = run_kinds[kind];
-        n = 1;
-#if defined(L4_PANEL_PAIRS)
-        if (p + 1 < panels)
-            run_some = run_pairs[kind], n = 2;
-#endif
-        run_some(tile + p * blocks, blocks, x, group, soon, each, sums + SUM(p, 0));
-        each = 0;
+    for (size_t p = 0, n; p < panels; p += n, each = 0) {
+        n = panels - p < MOST_PANELS ? panels - p : MOST_PANELS;
+        run_kinds[kind][n - 1](start_of(kind), tile + p * blocks, blocks, x, group, soon, each, sums + SUM(p, 0));
     }
 }
 
@@ -302,7 +348,7 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
                     L4_ASK_TO_READ(from + 16 * bytes + AHEAD + 64 * (b * LINES(cols, bytes) + i), 3);                   \
                 MAKE_##made(slot);                                                                                      \
                 for (int i = 0; i < few; i++, x++)                                                                      \
-                    step(kind, 1, 1, to + i, 0, x, sums, &firsts);                                                      \
+                    step(kind, start_of(kind), 1, 1, to + i, 0, x, sums, &firsts);                                      \
             }                                                                                                           \
         store_rows(sums, 1, rows, y, 0);                                                                                \
     }                                                                                                                   \
@@ -320,9 +366,9 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
             for (size_t i = 0; i < n; i += cols / L4_QBLOCK, panel += 16 * bytes)                                       \
                 SPREAD(slot, cols)(panel, part + i);                                                                    \
             if (!ONE_TOKEN(few) && group == 1)                                                                          \
-                run(kind, 1, 1, 1, part, 0, n, x + b, 1, panel + AHEAD, LINES(cols, bytes), sums, &firsts);             \
+                run(kind, start_of(kind), 1, 1, 1, part, 0, n, x + b, 1, panel + AHEAD, LINES(cols, bytes), sums, &firsts); \
             else                                                                                                        \
-                run_kinds[kind](part, n, x + b * group, group, panel + AHEAD, LINES(cols, bytes), sums);                \
+                run_kinds[kind][0](start_of(kind), part, n, x + b * group, group, panel + AHEAD, LINES(cols, bytes), sums);                \
         }                                                                                                               \
         store_rows(sums, group, rows, y, ldy);                                                                          \
     }
@@ -331,24 +377,24 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
 #define L4_PANEL_TYPES(X)                                               \
     X(q4_0, L4_Q4_0, L4_TILE_OFFSET_8, 32, 18, 1, all)                  \
     X(q4_1, L4_Q4_1, L4_TILE_MINIMUM, 32, 20, 1, all)                   \
-    X(q5_0, L4_Q5_0, L4_TILE_OFFSET_128, 32, 22, 1, all)                \
+    X(q5_0, L4_Q5_0, L4_TILE_OFFSET_16, 32, 22, 1, all)                \
     X(q5_1, L4_Q5_1, L4_TILE_MINIMUM, 32, 24, 1, all)                   \
     X(q8_0, L4_Q8_0, L4_TILE_OFFSET_128, 32, 34, 1, all)                \
     X(q2_k, L4_Q2_K, L4_TILE_MINIMA, 256, 84, 8, all)                   \
-    X(q3_k, L4_Q3_K, L4_TILE_HALVES, 256, 110, 8, all)                  \
+    X(q3_k, L4_Q3_K, L4_TILE_HALVES_32, 256, 110, 8, all)                  \
     X(q4_k, L4_Q4_K, L4_TILE_MINIMUM, 256, 144, 2, some)                \
     X(q5_k, L4_Q5_K, L4_TILE_MINIMUM, 256, 176, 8, all)                 \
-    X(q6_k, L4_Q6_K, L4_TILE_HALVES, 256, 210, 8, all)                  \
-    X(iq2_xxs, L4_IQ2_XXS, L4_TILE_OFFSET_128, 256, 66, 8, all)         \
-    X(iq2_xs, L4_IQ2_XS, L4_TILE_HALVES, 256, 74, 8, all)               \
-    X(iq3_xxs, L4_IQ3_XXS, L4_TILE_OFFSET_128, 256, 98, 8, all)         \
-    X(iq1_s, L4_IQ1_S, L4_TILE_OFFSET_128, 256, 50, 8, all)             \
+    X(q6_k, L4_Q6_K, L4_TILE_HALVES_32, 256, 210, 8, all)                  \
+    X(iq2_xxs, L4_IQ2_XXS, L4_TILE_OFFSET_64, 256, 66, 8, all)         \
+    X(iq2_xs, L4_IQ2_XS, L4_TILE_HALVES_64, 256, 74, 8, all)               \
+    X(iq3_xxs, L4_IQ3_XXS, L4_TILE_OFFSET_64, 256, 98, 8, all)         \
+    X(iq1_s, L4_IQ1_S, L4_TILE_OFFSET_16, 256, 50, 8, all)             \
     X(iq4_nl, L4_IQ4_NL, L4_TILE_OFFSET_128, 32, 18, 1, all)            \
-    X(iq3_s, L4_IQ3_S, L4_TILE_OFFSET_128, 256, 110, 8, all)            \
-    X(iq2_s, L4_IQ2_S, L4_TILE_HALVES, 256, 82, 8, all)                 \
+    X(iq3_s, L4_IQ3_S, L4_TILE_OFFSET_16, 256, 110, 8, all)            \
+    X(iq2_s, L4_IQ2_S, L4_TILE_HALVES_64, 256, 82, 8, all)                 \
     X(iq4_xs, L4_IQ4_XS, L4_TILE_OFFSET_128, 256, 136, 1, some)         \
-    X(iq1_m, L4_IQ1_M, L4_TILE_HALVES, 256, 56, 8, all)                 \
-    X(mxfp4, L4_MXFP4, L4_TILE_OFFSET_128, 32, 17, 1, all)
+    X(iq1_m, L4_IQ1_M, L4_TILE_HALVES_32, 256, 56, 8, all)                 \
+    X(mxfp4, L4_MXFP4, L4_TILE_OFFSET_16, 32, 17, 1, all)
 
 L4_PANEL_TYPES(PANEL_TYPE)
 
@@ -374,9 +420,9 @@ static void quantize(const float *x, size_t blocks, l4_xblock *out, size_t step)
         out->sum = unit * (float)(first + second);
         out->first_sum = unit * (float)first;
         out->minus_8 = -8 * (first + second);
+        out->minus_16 = -16 * (first + second);
         out->minus_128 = -128 * (first + second);
         out->first_minus_64 = -64 * first;
         out->second_minus_64 = -64 * second;
-        out->reserved = 0;
     }
 }

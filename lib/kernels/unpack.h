@@ -31,7 +31,7 @@ static inline void p16_gather_eight(const uint8_t *table, p16 index, p16 *first,
     *second = p16_gather(table, p16_add(at, p16_set(1)));
 }
 
-/* Magnitudes less than `plus`, of which those with a bit in the lowest four of `signs`, or the next four, become negative; plus `plus`, 64 or 128. */
+/* Magnitudes less than `plus`, of which those with a bit in the lowest four of `signs`, or the next four, become negative; plus `plus`, 16, 64 or 128. */
 static inline p16 p16_with_signs(p16 magnitudes, p16 signs, int next, const int plus)
 {
     p16 flip = p16_spread(p16_and(p16_shr(signs, next ? 4 : 0), p16_set(15))); /* all bits flipped, plus one, which never carries */
@@ -47,10 +47,17 @@ static inline p16 p16_mul_bytes(p16 bytes, p16 factor)
 
 #endif
 
-/* How much more the weights of L4_TILE_HALVES are than they mean until they are stored: no type's are more than 63 in magnitude. */
-#define HALVES_PLUS (L4_SIGNED ? 128 : 64)
+/* How much more weights are than they mean, of the kinds of tiles that are named after that. Small weights are worth having where products first add up in
+ * 16 bits (L4_NARROW_SUMS). Where they are of signed bytes with signed ones (L4_SIGNED), it is 128 until weights are stored. */
+#if L4_SIGNED
+enum { OFFSET_16 = 128, OFFSET_64 = 128, HALVES_32 = 128, HALVES_64 = 128 };
+#elif defined(L4_NARROW_SUMS)
+enum { OFFSET_16 = 16, OFFSET_64 = 64, HALVES_32 = 32, HALVES_64 = 64 };
+#else
+enum { OFFSET_16 = 16, OFFSET_64 = 128, HALVES_32 = 64, HALVES_64 = 64 };
+#endif
 
-/* Weights that are more than they mean. Where products are of signed bytes with signed ones (L4_SIGNED), that is by 128, and they lie there as they mean. */
+/* Weights that are more than they mean. Where products are of signed bytes with signed ones, they lie there as they mean. */
 static inline void p16_store_plus(uint8_t *p, p16 a)
 {
     p16_store(p, L4_SIGNED ? p16_xor(a, p16_set_bytes(128)) : a);
@@ -101,7 +108,7 @@ static inline void fives(const uint8_t *from, int add, l4_tile *to)
 static inline void unpack_q5_0(const uint8_t *from, l4_tile *to)
 {
     v16_store(to->scale, v16_from_f16(AT(0)));
-    fives(AT(2), 128 - 16, to);
+    fives(AT(2), OFFSET_16 - 16, to);
 }
 
 static inline void unpack_q5_1(const uint8_t *from, l4_tile *to)
@@ -118,7 +125,7 @@ static inline void unpack_q8_0(const uint8_t *from, l4_tile *to)
         p16_store_plus(to->w[i], p16_load(AT(2) + 64 * i));
 }
 
-/* Halves that are indices of a table of values, which are 128 more than they mean. */
+/* Halves that are indices of a table of values, which are more than they mean. */
 static inline void looked_up(const uint8_t *from, const uint8_t table[16], l4_tile *to)
 {
     for (int i = 0; i < 4; i++) {
@@ -129,7 +136,9 @@ static inline void looked_up(const uint8_t *from, const uint8_t table[16], l4_ti
 }
 
 static const uint8_t iq4_plus_128[16] = {1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241};
-static const uint8_t mxfp4_plus_128[16] = {128, 129, 130, 131, 132, 134, 136, 140, 128, 127, 126, 125, 124, 122, 120, 116};
+#define M(value) (OFFSET_16 + (value))
+static const uint8_t mxfp4_plus[16] = {M(0), M(1), M(2), M(3), M(4), M(6), M(8), M(12), M(0), M(-1), M(-2), M(-3), M(-4), M(-6), M(-8), M(-12)};
+#undef M
 
 static inline void unpack_iq4_nl(const uint8_t *from, l4_tile *to)
 {
@@ -140,7 +149,7 @@ static inline void unpack_iq4_nl(const uint8_t *from, l4_tile *to)
 static inline void unpack_mxfp4(const uint8_t *from, l4_tile *to)
 {
     p16_store((uint8_t *)to->scale, p16_gather((const uint8_t *)l4_mxfp4_scales, p16_load_u8(AT(0))));
-    looked_up(AT(1), mxfp4_plus_128, to);
+    looked_up(AT(1), mxfp4_plus, to);
 }
 
 /* ---- Blocks of 256 ----
@@ -194,7 +203,7 @@ static inline void unpack_q3_k(const uint8_t *from, l4_tile *to)
             q3_k_scale(from, 2 * b + 1, d, to->other);
             for (int i = 0; i < 8; i++) {
                 p16 four = p16_shl(bits(third[i], 0, 1), 2);
-                p16_store_plus(to->w[i], p16_add(p16_add(bits(q[i], 0, 3), four), p16_set_bytes(HALVES_PLUS - 4)));
+                p16_store_plus(to->w[i], p16_add(p16_add(bits(q[i], 0, 3), four), p16_set_bytes(HALVES_32 - 4)));
                 q[i] = p16_shr(q[i], 2);
                 third[i] = p16_shr(third[i], 1);
             }
@@ -262,7 +271,7 @@ static inline void q6_k_scales(const uint8_t *from, int b, v16 d, l4_tile *to)
 static inline void unpack_q6_k(const uint8_t *from, l4_tile *to)
 {
     v16 d = v16_from_f16(AT(208));
-    const p16 add = p16_set_bytes(HALVES_PLUS - 32), top = p16_set_bytes(48);
+    const p16 add = p16_set_bytes(HALVES_32 - 32), top = p16_set_bytes(48);
     for (int half = 0; half < 2; half++, to += 4) {
         for (int b = 0; b < 4; b++)
             q6_k_scales(from, 4 * half + b, d, to + b);
@@ -331,7 +340,7 @@ static inline void unpack_iq2_xxs(const uint8_t *from, l4_tile *to)
         p16 index = p16_load(AT(2 + 8 * b)), rest = p16_load(AT(6 + 8 * b)), odd = odd_signs(rest);
         scale_half(to->scale, d, p16_shr(rest, 28), 0.25f);
         for (int k = 0; k < 4; k++)
-            put_eight(l4_iq2_xxs_grid[0], byte_of(index, k), eight_signs(rest, odd, k), k, 128, to);
+            put_eight(l4_iq2_xxs_grid[0], byte_of(index, k), eight_signs(rest, odd, k), k, OFFSET_64, to);
     }
 }
 
@@ -349,7 +358,7 @@ static inline void unpack_iq2_xs(const uint8_t *from, l4_tile *to)
         four_bit_scales(AT(66 + b), d, to);
         for (int k = 0; k < 4; k++) {
             p16 index = p16_load_u16(AT(2 + 8 * b + 2 * k)), signs = p16_shr(index, 9);
-            put_eight(l4_iq2_xs_grid[0], p16_and(index, p16_set(511)), eight_signs(signs, odd_signs(signs), 0), k, HALVES_PLUS, to);
+            put_eight(l4_iq2_xs_grid[0], p16_and(index, p16_set(511)), eight_signs(signs, odd_signs(signs), 0), k, HALVES_64, to);
         }
     }
 }
@@ -362,7 +371,7 @@ static inline void unpack_iq2_s(const uint8_t *from, l4_tile *to)
         four_bit_scales(AT(74 + b), d, to);
         for (int k = 0; k < 4; k++) {
             p16 top = p16_and(p16_shr(upper, 2 * k), p16_set(3));
-            put_eight(l4_iq2_s_grid[0], p16_or(byte_of(index, k), p16_shl(top, 8)), byte_of(signs, k), k, HALVES_PLUS, to);
+            put_eight(l4_iq2_s_grid[0], p16_or(byte_of(index, k), p16_shl(top, 8)), byte_of(signs, k), k, HALVES_64, to);
         }
     }
 }
@@ -375,8 +384,8 @@ static inline void unpack_iq3_xxs(const uint8_t *from, l4_tile *to)
         scale_half(to->scale, d, p16_shr(rest, 28), 0.5f);
         for (int k = 0; k < 4; k++) {
             p16 signs = eight_signs(rest, odd, k), at = byte_of(index[k / 2], 2 * k % 4), next = byte_of(index[k / 2], 2 * k % 4 + 1);
-            p16_store_plus(to->w[2 * k], p16_with_signs(p16_gather(l4_iq3_xxs_grid[0], at), signs, 0, 128));
-            p16_store_plus(to->w[2 * k + 1], p16_with_signs(p16_gather(l4_iq3_xxs_grid[0], next), signs, 1, 128));
+            p16_store_plus(to->w[2 * k], p16_with_signs(p16_gather(l4_iq3_xxs_grid[0], at), signs, 0, OFFSET_64));
+            p16_store_plus(to->w[2 * k + 1], p16_with_signs(p16_gather(l4_iq3_xxs_grid[0], next), signs, 1, OFFSET_64));
         }
     }
 }
@@ -390,7 +399,7 @@ static inline void unpack_iq3_s(const uint8_t *from, l4_tile *to)
         v16_store(to->scale, v16_mul(d, p16_to_v16(p16_add(p16_add(s, s), p16_set(1)))));
         for (int i = 0; i < 8; i++) {
             p16 at = p16_or(byte_of(index[i / 4], i % 4), p16_shl(p16_and(p16_shr(ninth, i), p16_set(1)), 8));
-            p16_store_plus(to->w[i], p16_with_signs(p16_gather(l4_iq3_s_grid[0], at), byte_of(signs, i / 2), i % 2, 128));
+            p16_store_plus(to->w[i], p16_with_signs(p16_gather(l4_iq3_s_grid[0], at), byte_of(signs, i / 2), i % 2, OFFSET_16));
         }
     }
 }
@@ -416,7 +425,7 @@ static inline void unpack_iq1_s(const uint8_t *from, l4_tile *to)
         p16 index = p16_load(AT(2 + 4 * b)), rest = p16_load_u16(AT(34 + 2 * b)), seven = p16_set(7);
         scale_ternary(to->scale, d, p16_and(p16_shr(rest, 12), seven));
         for (int k = 0; k < 4; k++)
-            put_ternary(p16_or(byte_of(index, k), p16_shl(p16_and(p16_shr(rest, 3 * k), seven), 8)), p16_shr(rest, 15), k, 128, to);
+            put_ternary(p16_or(byte_of(index, k), p16_shl(p16_and(p16_shr(rest, 3 * k), seven), 8)), p16_shr(rest, 15), k, OFFSET_16, to);
     }
 }
 
@@ -436,7 +445,7 @@ static inline void unpack_iq1_m(const uint8_t *from, l4_tile *to)
         scale_ternary(to->other, d, p16_and(p16_shr(scales, 3), seven));
         for (int k = 0; k < 4; k++) {
             p16 rest = p16_shr(p16_load_u8(AT(32 + 2 * b + k / 2)), k % 2 * 4);
-            put_ternary(p16_or(byte_of(index, k), p16_shl(p16_and(rest, seven), 8)), p16_and(p16_shr(rest, 3), p16_set(1)), k, HALVES_PLUS, to);
+            put_ternary(p16_or(byte_of(index, k), p16_shl(p16_and(rest, seven), 8)), p16_and(p16_shr(rest, 3), p16_set(1)), k, HALVES_32, to);
         }
     }
 }

@@ -321,6 +321,67 @@ static void check_panels(const l4_kernels *a, const l4_kernels *b, const char *l
     report("quantize", level, quantized);
 }
 
+/* Makes the scales of a block, all of whose bytes are the same, 1. */
+static void make_scales_one(uint32_t type, uint8_t *block)
+{
+    static const struct {
+        uint32_t type;
+        uint8_t first, second; /* where a block has its float16 numbers */
+    } at[] = {{L4_Q4_1, 0, 2}, {L4_Q5_1, 0, 2}, {L4_Q2_K, 80, 82}, {L4_Q3_K, 108, 108}, {L4_Q4_K, 0, 2},
+              {L4_Q5_K, 0, 2}, {L4_Q6_K, 208, 208}};
+    size_t first = 0, second = 0;
+    if (type == L4_MXFP4) {
+        block[0] = 127;
+        return;
+    }
+    if (type == L4_IQ1_M) { /* four bits in each of four words */
+        for (int i = 0; i < 4; i++)
+            block[49 + 2 * i] = (uint8_t)((block[49 + 2 * i] & 15) | (0x3c00 >> 4 * i & 15) << 4);
+        return;
+    }
+    for (size_t i = 0; i < sizeof at / sizeof *at; i++)
+        if (at[i].type == type)
+            first = at[i].first, second = at[i].second;
+    block[first] = block[second] = 0;
+    block[first + 1] = block[second + 1] = 0x3c;
+}
+
+/* Weights that are all the largest or the smallest there are, with activations that are all 127 or -127, or have the weights' signs: sums that are
+ * kept in 16 bits for a while must not leave them. */
+static void check_largest(const l4_kernels *a, const l4_kernels *b, const char *level)
+{
+    enum { COLS = 256, TOKENS = 3, BLOCKS = COLS / L4_QBLOCK };
+    static _Alignas(64) uint8_t panel[16 * 4 * COLS];
+    static l4_xblock xs[TOKENS * BLOCKS];
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        const uint32_t type = types[t].type;
+        if (!l4_packed_can(type))
+            continue;
+        const size_t stride = COLS / types[t].block * types[t].bytes;
+        int equal = 1;
+        for (int byte = 0; byte < 256; byte += 17) { /* both halves alike */
+            memset(raw, byte, 16 * stride);
+            for (size_t at = 0; at < 16 * stride; at += types[t].bytes)
+                make_scales_one(type, raw + at);
+            l4_panel_pack(type, raw, stride, 16, COLS, panel);
+            a->decode[type](raw, COLS, y);
+            for (size_t token = 0; token < TOKENS; token++) {
+                for (size_t i = 0; i < COLS; i++)
+                    x[i] = token == 0 || (token == 2 && y[i] >= 0) ? 1.0f : -1.0f;
+                a->quantize(x, BLOCKS, xs + token, TOKENS);
+            }
+            set_guards(16 * TOKENS);
+            a->panel[type](panel, BLOCKS, xs, TOKENS, 16, out_a, 16);
+            b->panel[type](panel, BLOCKS, xs, TOKENS, 16, out_b, 16);
+            equal &= guarded_equal(16 * TOKENS) && isfinite(out_a[0]);
+            equal &= by_tiles(b, type, panel, BLOCKS, BLOCKS, 2, xs, TOKENS, 16, out_b) && same(out_b + 17, out_a + 16, 16) && same(out_b + 34, out_a + 32, 16);
+        }
+        char name[64];
+        snprintf(name, sizeof name, "panel %s of the largest numbers", types[t].name);
+        report(name, level, equal);
+    }
+}
+
 /* Whether the C library's own fmaf rounds once: some go through a wider type and meet a tie that is none. */
 static int fmaf_works(void)
 {
@@ -392,6 +453,7 @@ int main(int argc, char **argv)
         check_vectors(&generic, &other, instruction_sets[i].name);
         check_attention(&generic, &other, instruction_sets[i].name);
         check_panels(&generic, &other, instruction_sets[i].name);
+        check_largest(&generic, &other, instruction_sets[i].name);
     }
     printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
     return failed != 0 || passed == 0;

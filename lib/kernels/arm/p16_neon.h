@@ -218,6 +218,8 @@ static inline L4_ALWAYS_INLINE void p16_dot_half(const int tokens, const int mos
 
 #else
 
+#define L4_NARROW_SUMS
+
 /* Four rows times sixteen columns. Two products, or where weights are small four, fit in 16 bits before pairs of them are added up in 32. */
 static inline L4_ALWAYS_INLINE uint32x4_t dot16(const int most, uint32x4_t n, const int8x16_t w[4], const int8x16_t x[4])
 {
@@ -227,7 +229,7 @@ static inline L4_ALWAYS_INLINE uint32x4_t dot16(const int most, uint32x4_t n, co
     if (most <= 63) { /* 4 * 63 * 127 < 2^15 */
         low = vmlal_s8(vmlal_s8(low, vget_low_s8(w[2]), vget_low_s8(x[2])), vget_low_s8(w[3]), vget_low_s8(x[3]));
         high = vmlal_high_s8(vmlal_high_s8(high, w[2], x[2]), w[3], x[3]);
-        if (most <= 31) /* 8 * 31 * 127 < 2^15 */
+        if (most <= 32) /* 8 * 32 * 127 < 2^15 */
             return vreinterpretq_u32_s32(vpadalq_s16(s, vpaddq_s16(low, high)));
         pairs = vpaddq_s32(vpaddlq_s16(low), vpaddlq_s16(high));
     } else { /* 2 * 128 * 127 < 2^15 */

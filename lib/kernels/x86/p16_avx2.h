@@ -160,7 +160,7 @@ static inline p16 p16_dot(p16 acc, const uint8_t *w, const int8_t *x)
 }
 
 /* Sums of pairs in 16 bits: weights up to 127 fit, up to 63 leave room for two of them, up to 31 for four. */
-#define L4_PAIRS
+#define L4_NARROW_SUMS
 typedef p16 p16_pairs;
 static inline p16_pairs p16_pairs_first(const uint8_t *w, const int8_t *x)
 {
@@ -172,6 +172,7 @@ static inline p16_pairs p16_pairs_next(p16_pairs acc, const uint8_t *w, const in
     p16_pairs more = p16_pairs_first(w, x);
     return pair(_mm256_add_epi16(acc.a, more.a), _mm256_add_epi16(acc.b, more.b));
 }
+static inline p16 p16_half(p16 x) { return pair(_mm256_srai_epi32(x.a, 1), _mm256_srai_epi32(x.b, 1)); } /* signed */
 static inline p16 p16_add_pairs(p16 acc, p16_pairs p)
 {
     __m256i ones = _mm256_set1_epi16(1);
