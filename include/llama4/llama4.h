@@ -146,7 +146,7 @@ typedef struct llama4_model_params {
 
 /** LLAMA4_CPU_: (values): instruction sets, for the cpu_level of llama4_model_params and llama4_context_info. */
 #define LLAMA4_CPU_AUTO 0    /* whatever this machine has */
-#define LLAMA4_CPU_GENERIC 1 /* portable C; every level gives the same bits */
+#define LLAMA4_CPU_GENERIC 1 /* SSE2 on x86-64, elsewhere portable C; every level gives the same bits */
 #define LLAMA4_CPU_AVX2 16   /* x86-64 with AVX2, FMA and F16C */
 #define LLAMA4_CPU_AVX2_VNNI 24   /* the same with AVX-VNNI */
 #define LLAMA4_CPU_AVX512 32      /* x86-64 with AVX-512 F, BW, DQ and VL */

@@ -1,5 +1,9 @@
-/* Portable C for every slot, then whatever the level allows on top. */
+/* For every slot what each processor of its kind has, then whatever the level allows on top. */
+#if defined(__SSE2__)
+#include "kernels/x86/p16_sse2.h"
+#else
 #include "kernels/p16_generic.h"
+#endif
 #include "kernels/body.h"
 
 #if defined(L4_HAVE_X86)

@@ -1,6 +1,6 @@
 /*
- * The arithmetic, as a table of function pointers: portable C fills every slot first, then x86/ and arm/ override what they
- * do faster. All variants of a slot give the same bits, because all are written over the same 16 lanes:
+ * The arithmetic, as a table of function pointers: portable C, on x86-64 SSE2, fills every slot first, then other instruction sets override
+ * what they do faster. All variants of a slot give the same bits, because all are written over the same 16 lanes:
  *
  * - A sum along a row runs in 16 lanes: element i goes to lane i mod 16 by one fused multiply-add, in the order of i. At the
  *   end lane l takes lane l + 8, then l + 4, l + 2, l + 1. Attention, and quantised products, have the results side by side in the lanes: there

@@ -321,13 +321,15 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
 #if defined(L4_LARGE_UNPACK)
 #define SPREAD(slot, cols) slot##_spread
 #define ONE_TOKEN(few) 0
+#define RUN_ONE 0
 #else
 #define SPREAD(slot, cols) (cols == 256 ? slot##_spread : unpack_##slot)
 #define ONE_TOKEN(few) (few < 8)
+#define RUN_ONE 1
 #endif
 #define MAKE_all(slot) unpack_##slot(from, to)
 #define MAKE_some(slot) some_##slot(from, b, to)
-#define PANEL_TYPE(slot, type, kind, cols, bytes, few, made)                                                                \
+#define PANEL_TYPE(slot, type, kind, cols, bytes, few, made)                                                            \
     static ONE_COPY void slot##_spread(const uint8_t *from, l4_tile *to)                                                \
     {                                                                                                                   \
         unpack_##slot(from, to);                                                                                        \
@@ -365,10 +367,10 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
             size_t n = blocks - b < 8 ? blocks - b : 8;                                                                 \
             for (size_t i = 0; i < n; i += cols / L4_QBLOCK, panel += 16 * bytes)                                       \
                 SPREAD(slot, cols)(panel, part + i);                                                                    \
-            if (!ONE_TOKEN(few) && group == 1)                                                                          \
+            if (RUN_ONE && !ONE_TOKEN(few) && group == 1)                                                               \
                 run(kind, start_of(kind), 1, 1, 1, part, 0, n, x + b, 1, panel + AHEAD, LINES(cols, bytes), sums, &firsts); \
             else                                                                                                        \
-                run_kinds[kind][0](start_of(kind), part, n, x + b * group, group, panel + AHEAD, LINES(cols, bytes), sums);                \
+                run_kinds[kind][0](start_of(kind), part, n, x + b * group, group, panel + AHEAD, LINES(cols, bytes), sums); \
         }                                                                                                               \
         store_rows(sums, group, rows, y, ldy);                                                                          \
     }
@@ -377,23 +379,23 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
 #define L4_PANEL_TYPES(X)                                               \
     X(q4_0, L4_Q4_0, L4_TILE_OFFSET_8, 32, 18, 1, all)                  \
     X(q4_1, L4_Q4_1, L4_TILE_MINIMUM, 32, 20, 1, all)                   \
-    X(q5_0, L4_Q5_0, L4_TILE_OFFSET_16, 32, 22, 1, all)                \
+    X(q5_0, L4_Q5_0, L4_TILE_OFFSET_16, 32, 22, 1, all)                 \
     X(q5_1, L4_Q5_1, L4_TILE_MINIMUM, 32, 24, 1, all)                   \
     X(q8_0, L4_Q8_0, L4_TILE_OFFSET_128, 32, 34, 1, all)                \
     X(q2_k, L4_Q2_K, L4_TILE_MINIMA, 256, 84, 8, all)                   \
-    X(q3_k, L4_Q3_K, L4_TILE_HALVES_32, 256, 110, 8, all)                  \
+    X(q3_k, L4_Q3_K, L4_TILE_HALVES_32, 256, 110, 8, all)               \
     X(q4_k, L4_Q4_K, L4_TILE_MINIMUM, 256, 144, 2, some)                \
     X(q5_k, L4_Q5_K, L4_TILE_MINIMUM, 256, 176, 8, all)                 \
-    X(q6_k, L4_Q6_K, L4_TILE_HALVES_32, 256, 210, 8, all)                  \
-    X(iq2_xxs, L4_IQ2_XXS, L4_TILE_OFFSET_64, 256, 66, 8, all)         \
-    X(iq2_xs, L4_IQ2_XS, L4_TILE_HALVES_64, 256, 74, 8, all)               \
-    X(iq3_xxs, L4_IQ3_XXS, L4_TILE_OFFSET_64, 256, 98, 8, all)         \
-    X(iq1_s, L4_IQ1_S, L4_TILE_OFFSET_16, 256, 50, 8, all)             \
+    X(q6_k, L4_Q6_K, L4_TILE_HALVES_32, 256, 210, 8, all)               \
+    X(iq2_xxs, L4_IQ2_XXS, L4_TILE_OFFSET_64, 256, 66, 8, all)          \
+    X(iq2_xs, L4_IQ2_XS, L4_TILE_HALVES_64, 256, 74, 8, all)            \
+    X(iq3_xxs, L4_IQ3_XXS, L4_TILE_OFFSET_64, 256, 98, 8, all)          \
+    X(iq1_s, L4_IQ1_S, L4_TILE_OFFSET_16, 256, 50, 8, all)              \
     X(iq4_nl, L4_IQ4_NL, L4_TILE_OFFSET_128, 32, 18, 1, all)            \
-    X(iq3_s, L4_IQ3_S, L4_TILE_OFFSET_16, 256, 110, 8, all)            \
-    X(iq2_s, L4_IQ2_S, L4_TILE_HALVES_64, 256, 82, 8, all)                 \
+    X(iq3_s, L4_IQ3_S, L4_TILE_OFFSET_16, 256, 110, 8, all)             \
+    X(iq2_s, L4_IQ2_S, L4_TILE_HALVES_64, 256, 82, 8, all)              \
     X(iq4_xs, L4_IQ4_XS, L4_TILE_OFFSET_128, 256, 136, 1, some)         \
-    X(iq1_m, L4_IQ1_M, L4_TILE_HALVES_32, 256, 56, 8, all)                 \
+    X(iq1_m, L4_IQ1_M, L4_TILE_HALVES_32, 256, 56, 8, all)              \
     X(mxfp4, L4_MXFP4, L4_TILE_OFFSET_16, 32, 17, 1, all)
 
 L4_PANEL_TYPES(PANEL_TYPE)

@@ -63,7 +63,7 @@ start() {
 
 # Test programs: nothing may fail, and nothing may be skipped.
 start kernels-neon max "$build/tests/test_kernels" neon
-start kernels-dotprod max "$build/tests/test_kernels" generic neon_dotprod
+start kernels-dotprod max "$build/tests/test_kernels" portable neon_dotprod
 start bits max "$build/tests/test_bits" kernels_generic kernels_neon kernels_neon_dotprod elementary_functions logits_neon logits_neon_dotprod
 start decode max "$build/tests/test_decode"
 start dense max "$build/tests/test_dense"

@@ -8,6 +8,15 @@
 #include "kernels/kernels.h"
 #include "levels.h"
 
+void portable_kernels(l4_kernels *k); /* portable.c */
+
+/* The first of instruction_sets whose kernels are others than portable C. */
+#if defined(__SSE2__)
+enum { FIRST_TO_COMPARE = 0 };
+#else
+enum { FIRST_TO_COMPARE = 1 };
+#endif
+
 /* Of instruction_sets[i]; or 0, after a line that says so. */
 static inline int kernels_of(int i, l4_kernels *k)
 {

@@ -1,4 +1,4 @@
-/* The instruction sets, beyond portable C, that a processor of this kind may have: X(name, LLAMA4_CPU_ value without its prefix) for each. */
+/* The instruction sets, beyond the least, that a processor of this kind may have: X(name, LLAMA4_CPU_ value without its prefix) for each. */
 #ifndef LLAMA4_TESTS_LEVELS_H
 #define LLAMA4_TESTS_LEVELS_H
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # SHA-256 of the files that this module was made from
 HEADER_SHA256 = {
-    "llama4.h": "2fef5c0a882dec677d358a89e11597c9483f6c0596d1713594fa8257edeb0b15",
+    "llama4.h": "ea4ecfa5bb53f7e47677c65b5458a0848505d9dd6a3cccbecb7258dc35275b1e",
     "version.h": "20632a2b0e3cc2640ec61045f9e9cf08ba740a0356f718ea1a852c7c98cb0b37",
 }
 
@@ -54,7 +54,7 @@ LLAMA4_MODEL_STREAM = 2  # (since 1.1) read experts when they are needed even if
 
 # LLAMA4_CPU_: instruction sets, for the cpu_level of llama4_model_params and llama4_context_info.
 LLAMA4_CPU_AUTO = 0  # whatever this machine has
-LLAMA4_CPU_GENERIC = 1  # portable C; every level gives the same bits
+LLAMA4_CPU_GENERIC = 1  # SSE2 on x86-64, elsewhere portable C; every level gives the same bits
 LLAMA4_CPU_AVX2 = 16  # x86-64 with AVX2, FMA and F16C
 LLAMA4_CPU_AVX2_VNNI = 24  # the same with AVX-VNNI
 LLAMA4_CPU_AVX512 = 32  # x86-64 with AVX-512 F, BW, DQ and VL
