@@ -1,4 +1,5 @@
 /* The public functions of llama4_context: argument checks and defaults, then run/context.c. */
+#include "base/floats.h"
 #include "run/context.h"
 
 #include <string.h>
@@ -53,6 +54,7 @@ static llama4_status complete(llama4_context_params *p, const llama4_model *mode
 
 llama4_status llama4_context_create(llama4_model *model, const llama4_context_params *params, llama4_context **context, llama4_error *error)
 {
+    L4_OWN_FLOATS;
     l4_context_setup setup;
     if (!model || !context)
         return l4_fail(error, LLAMA4_ERR_ARGUMENT, "%s is NULL", model ? "context" : "model");
@@ -91,6 +93,7 @@ llama4_model *llama4_context_get_model(const llama4_context *context)
 
 llama4_status llama4_context_decode(llama4_context *context, const llama4_batch_item *items, size_t n_items, size_t stride, llama4_error *error)
 {
+    L4_OWN_FLOATS;
     if (!context || !items)
         return l4_fail(error, LLAMA4_ERR_ARGUMENT, "%s is NULL", context ? "items" : "context");
     if (!n_items)
@@ -103,6 +106,7 @@ llama4_status llama4_context_decode(llama4_context *context, const llama4_batch_
 llama4_status llama4_context_decode_embeddings(llama4_context *context, const llama4_batch_item *items, size_t n_items, size_t stride,
                                                const float *embeddings, size_t n, llama4_error *error)
 {
+    L4_OWN_FLOATS;
     if (!context || !items || !embeddings)
         return l4_fail(error, LLAMA4_ERR_ARGUMENT, "%s is NULL", !context ? "context" : !items ? "items" : "embeddings");
     if (!n_items)

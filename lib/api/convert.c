@@ -1,6 +1,7 @@
 /* The public functions of conversion: argument checks, then flow/convert.c. */
 #include <string.h>
 
+#include "base/floats.h"
 #include "flow/convert.h"
 
 llama4_status llama4_convert_params_init(llama4_convert_params *params, size_t size)
@@ -14,6 +15,7 @@ llama4_status llama4_convert_params_init(llama4_convert_params *params, size_t s
 
 llama4_status llama4_convert(const char *in_path, const char *out_path, const llama4_convert_params *params, llama4_error *error)
 {
+    L4_OWN_FLOATS;
     llama4_convert_params p;
     if (!in_path || !*in_path)
         return l4_fail(error, LLAMA4_ERR_ARGUMENT, "in_path is %s", in_path ? "empty" : "NULL");

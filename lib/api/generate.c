@@ -1,6 +1,7 @@
 /* llama4_context_generate and llama4_context_chat: argument checks, then flow/generate.c and flow/chat.c. */
 #include <stddef.h>
 
+#include "base/floats.h"
 #include "flow/chat.h"
 #include "flow/generate.h"
 
@@ -47,6 +48,7 @@ llama4_status llama4_context_generate(llama4_context *context, int32_t sequence,
                                       const llama4_generate_params *params, llama4_text_fn on_text, void *user,
                                       llama4_generate_result *result, llama4_error *error)
 {
+    L4_OWN_FLOATS;
     llama4_generate_params full;
     llama4_status status = check(context, sequence, params, result, &full, error);
     if (status)
@@ -60,6 +62,7 @@ llama4_status llama4_context_chat(llama4_context *context, int32_t sequence, con
                                   size_t stride, const llama4_generate_params *params, llama4_text_fn on_text, void *user,
                                   llama4_generate_result *result, llama4_error *error)
 {
+    L4_OWN_FLOATS;
     llama4_generate_params full;
     llama4_status status = check(context, sequence, params, result, &full, error);
     if (status)

@@ -1,6 +1,7 @@
 /* The public functions of llama4_image: argument checks and defaults, then flow/image.c. */
 #include <string.h>
 
+#include "base/floats.h"
 #include "flow/image.h"
 
 #define MAX_PIXELS ((int64_t)1 << 27)
@@ -52,6 +53,7 @@ static llama4_status read_image(const char *path, const void *data, size_t size,
 
 llama4_status llama4_image_open(const char *path, const llama4_image_params *params, llama4_image **image, llama4_error *error)
 {
+    L4_OWN_FLOATS;
     if (!path || !*path)
         return l4_fail(error, LLAMA4_ERR_ARGUMENT, "path is %s", path ? "empty" : "NULL");
     return image ? read_image(path, NULL, 0, params, image, error) : missing(error, "image");
@@ -59,6 +61,7 @@ llama4_status llama4_image_open(const char *path, const llama4_image_params *par
 
 llama4_status llama4_image_open_memory(const void *data, size_t size, const llama4_image_params *params, llama4_image **image, llama4_error *error)
 {
+    L4_OWN_FLOATS;
     if (!data || !image)
         return missing(error, data ? "image" : "data");
     return read_image(NULL, data, size, params, image, error);
@@ -84,6 +87,7 @@ static llama4_status check_pixels(size_t size, int32_t width, int32_t height, si
 llama4_status llama4_image_create(const void *pixels, size_t size, int32_t width, int32_t height, size_t stride, int32_t channels,
                                   const llama4_image_params *params, llama4_image **image, llama4_error *error)
 {
+    L4_OWN_FLOATS;
     llama4_image_params p;
     l4_allocator a;
     l4_picture picture = {.rgb = NULL};
@@ -116,6 +120,7 @@ static llama4_status check_grid(int32_t columns, int32_t rows, llama4_error *err
 llama4_status llama4_image_create_tiles(const float *tiles, size_t n, int32_t columns, int32_t rows, int32_t tile_size,
                                         const llama4_image_params *params, llama4_image **image, llama4_error *error)
 {
+    L4_OWN_FLOATS;
     llama4_image_params p;
     l4_allocator a;
     if (!tiles || !image)
@@ -182,6 +187,7 @@ llama4_status llama4_image_get_info(const llama4_image *image, const llama4_mode
 
 llama4_status llama4_image_encode(llama4_context *context, const llama4_image *image, llama4_embeddings **embeddings, llama4_error *error)
 {
+    L4_OWN_FLOATS;
     llama4_embeddings *e;
     l4_grid grid;
     if (!context || !image || !embeddings)
@@ -209,6 +215,7 @@ llama4_status llama4_image_encode(llama4_context *context, const llama4_image *i
 llama4_status llama4_embeddings_create(llama4_model *model, const float *numbers, size_t n, int32_t columns, int32_t rows,
                                        llama4_embeddings **embeddings, llama4_error *error)
 {
+    L4_OWN_FLOATS;
     llama4_embeddings *e;
     if (!model || !numbers || !embeddings)
         return missing(error, !model ? "model" : !numbers ? "numbers" : "embeddings");

@@ -2,6 +2,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/floats.h"
 #include "flow/memory.h"
 #include "format/types.h"
 
@@ -39,6 +40,7 @@ static llama4_status open_source(const l4_source *source, const llama4_model_par
 
 llama4_status llama4_model_open(const char *path, const llama4_model_params *params, llama4_model **model, llama4_error *error)
 {
+    L4_OWN_FLOATS;
     if (!path || !*path)
         return l4_fail(error, LLAMA4_ERR_ARGUMENT, "path is %s", path ? "empty" : "NULL");
     const l4_source source = {.path = path, .fd = -1};
@@ -47,6 +49,7 @@ llama4_status llama4_model_open(const char *path, const llama4_model_params *par
 
 llama4_status llama4_model_open_fd(int32_t fd, const llama4_model_params *params, llama4_model **model, llama4_error *error)
 {
+    L4_OWN_FLOATS;
     if (fd < 0)
         return l4_fail(error, LLAMA4_ERR_ARGUMENT, "fd is %d", (int)fd);
     const l4_source source = {.fd = fd};
@@ -55,6 +58,7 @@ llama4_status llama4_model_open_fd(int32_t fd, const llama4_model_params *params
 
 llama4_status llama4_model_open_memory(const void *data, size_t size, const llama4_model_params *params, llama4_model **model, llama4_error *error)
 {
+    L4_OWN_FLOATS;
     if (!data)
         return l4_fail(error, LLAMA4_ERR_ARGUMENT, "data is NULL");
     const l4_source source = {.fd = -1, .data = data, .size = size};
@@ -81,6 +85,7 @@ llama4_vocab *llama4_model_get_vocab(const llama4_model *model)
 
 llama4_status llama4_model_get_info(const llama4_model *model, llama4_model_info *info, llama4_error *error)
 {
+    L4_OWN_FLOATS;
     llama4_model_info full = {0};
     if (!model)
         return l4_fail(error, LLAMA4_ERR_ARGUMENT, "model is NULL");
@@ -111,6 +116,7 @@ llama4_status llama4_model_get_tensor(const llama4_model *model, int32_t index, 
 
 llama4_status llama4_model_get_memory(llama4_model *model, llama4_memory_info *info, llama4_error *error)
 {
+    L4_OWN_FLOATS;
     llama4_memory_info full = {0};
     if (!model)
         return l4_fail(error, LLAMA4_ERR_ARGUMENT, "model is NULL");

@@ -1,6 +1,7 @@
 /* The public functions of plans: argument checks, then flow/plan.c. */
 #include <string.h>
 
+#include "base/floats.h"
 #include "base/pool.h"
 #include "flow/plan.h"
 
@@ -48,6 +49,7 @@ static llama4_status check(const char *path, const llama4_plan_params *p, llama4
 
 llama4_status llama4_plan(const char *path, const llama4_plan_params *params, llama4_plan_result *result, llama4_error *error)
 {
+    L4_OWN_FLOATS;
     llama4_plan_params p;
     llama4_plan_result full;
     if (!result)

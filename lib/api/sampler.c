@@ -1,6 +1,7 @@
 /* The public functions of llama4_sampler: argument checks, then sample/sampler.c. */
 #include <math.h>
 
+#include "base/floats.h"
 #include "flow/model.h"
 #include "sample/sampler.h"
 
@@ -39,6 +40,7 @@ llama4_status llama4_sampler_add_greedy(llama4_sampler *sampler, llama4_error *e
 
 llama4_status llama4_sampler_add_temperature(llama4_sampler *sampler, float temperature, llama4_error *error)
 {
+    L4_OWN_FLOATS;
     if (!sampler)
         return missing(error, "sampler");
     if (!(temperature >= 0.0f && temperature < INFINITY))
@@ -57,6 +59,7 @@ llama4_status llama4_sampler_add_top_k(llama4_sampler *sampler, int32_t k, llama
 
 llama4_status llama4_sampler_add_top_p(llama4_sampler *sampler, float p, llama4_error *error)
 {
+    L4_OWN_FLOATS;
     if (!sampler)
         return missing(error, "sampler");
     if (!(p >= 0.0f && p <= 1.0f))
@@ -66,6 +69,7 @@ llama4_status llama4_sampler_add_top_p(llama4_sampler *sampler, float p, llama4_
 
 llama4_status llama4_sampler_add_min_p(llama4_sampler *sampler, float p, llama4_error *error)
 {
+    L4_OWN_FLOATS;
     if (!sampler)
         return missing(error, "sampler");
     if (!(p >= 0.0f && p <= 1.0f))
@@ -83,6 +87,7 @@ llama4_status llama4_sampler_reset(llama4_sampler *sampler, uint64_t seed, llama
 
 llama4_status llama4_sampler_sample(llama4_sampler *sampler, const float *logits, size_t n, int32_t *token, llama4_error *error)
 {
+    L4_OWN_FLOATS;
     if (!sampler)
         return missing(error, "sampler");
     if (!logits)

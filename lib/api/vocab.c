@@ -1,6 +1,7 @@
 /* The public functions of llama4_vocab: argument checks, then lib/text. */
 #include <string.h>
 
+#include "base/floats.h"
 #include "text/vocab.h"
 
 static llama4_status missing(llama4_error *error, const char *name)
@@ -17,6 +18,7 @@ static llama4_status report(const llama4_model_params *p, float fraction, llama4
 
 llama4_status llama4_vocab_open(const char *path, const llama4_model_params *params, llama4_vocab **vocab, llama4_error *error)
 {
+    L4_OWN_FLOATS;
     llama4_model_params p;
     l4_allocator a;
     llama4_vocab *v = NULL;

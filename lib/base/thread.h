@@ -5,6 +5,8 @@
 
 #include <stddef.h>
 
+#include "base/floats.h"
+
 #if defined(_WIN32)
 
 #ifndef WIN32_LEAN_AND_MEAN
@@ -37,6 +39,7 @@ static inline void l4_cond_broadcast(l4_cond *c) { WakeAllConditionVariable(c); 
 static unsigned __stdcall l4_thread_main(void *self)
 {
     l4_thread *t = self;
+    l4_floats_enter(); /* POSIX threads begin as the one that starts them */
     t->fn(t->argument);
     return 0;
 }
@@ -118,6 +121,7 @@ static inline void l4_cond_broadcast(l4_cond *c) { pthread_cond_broadcast(c); }
 static void *l4_thread_main(void *self)
 {
     l4_thread *t = self;
+    l4_floats_enter(); /* POSIX threads begin as the one that starts them */
     t->fn(t->argument);
     return NULL;
 }
