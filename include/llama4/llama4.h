@@ -7,11 +7,11 @@
  *
  * Rules that hold everywhere
  *
- * - The library never aborts, exits, prints, installs a signal handler, reads the environment or keeps writable global
- *   state. It speaks through return values, and through the hooks that you pass.
- * - Every call that can fail returns a llama4_status: LLAMA4_OK (0) or a negative number whose meaning never changes.
- *   Its last argument is a nullable llama4_error owned by the caller. On failure outputs are untouched, unless the
- *   function says otherwise.
+ * - The library never aborts, exits, prints, installs a signal handler, reads the environment or keeps writable global state.
+ *   It speaks through return values, and through the hooks that you pass. Your floating-point settings change no result: while
+ *   a call lasts, hooks included, they are those of a C program at its start, and then yours again.
+ * - Every call that can fail returns a llama4_status: LLAMA4_OK (0) or a negative number whose meaning never changes. Its last
+ *   argument is a nullable llama4_error owned by the caller. On failure outputs are untouched, unless the function says otherwise.
  * - Options structs start with struct_size. Fill them with their _init function, or set struct_size to sizeof and the
  *   rest to zero: zero always means the default. A struct smaller than its first version is refused; a larger one (from a newer
  *   header) is accepted while everything that this library does not know is zero. NULL stands for all defaults.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # SHA-256 of the files that this module was made from
 HEADER_SHA256 = {
-    "llama4.h": "ea4ecfa5bb53f7e47677c65b5458a0848505d9dd6a3cccbecb7258dc35275b1e",
+    "llama4.h": "e301996eec6f497c9a279759943272b08cc04b3d00b68a81552c0f4a93b2ebf7",
     "version.h": "20632a2b0e3cc2640ec61045f9e9cf08ba740a0356f718ea1a852c7c98cb0b37",
 }
 
