@@ -11,4 +11,8 @@ extern const uint8_t l4_iq3_xxs_grid[256][4]; /* 4, 12, ... 52, 62 */
 extern const uint8_t l4_iq3_s_grid[512][4];   /* 1, 3, ... 15 */
 extern const uint8_t l4_iq1_grid[2048][8];    /* 8 (element + 1), where elements are -1, 0, 1 */
 
+/* The same entries with each magnitude as its number among those above, counted from 0: eight times two bits, or two times three in each byte; the first
+ * lowest. */
+extern const uint16_t l4_iq2_xxs_codes[256], l4_iq2_xs_codes[512], l4_iq2_s_codes[1024], l4_iq3_xxs_codes[256], l4_iq3_s_codes[512];
+
 #endif

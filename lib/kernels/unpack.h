@@ -31,10 +31,10 @@ static inline void p16_gather_eight(const uint8_t *table, p16 index, p16 *first,
     *second = p16_gather(table, p16_add(at, p16_set(1)));
 }
 
-/* Magnitudes less than `plus`, of which those with a bit in the lowest four of `signs`, or the next four, become negative; plus `plus`, 16, 64 or 128. */
-static inline p16 p16_with_signs(p16 magnitudes, p16 signs, int next, const int plus)
+/* Magnitudes less than `plus`, of which those with a bit in `signs`, four bits of each lane from 4 * which on, become negative; plus `plus`, 16, 64 or 128. */
+static inline p16 p16_with_signs(p16 magnitudes, p16 signs, const int which, const int plus)
 {
-    p16 flip = p16_spread(p16_and(p16_shr(signs, next ? 4 : 0), p16_set(15))); /* all bits flipped, plus one, which never carries */
+    p16 flip = p16_spread(p16_and(p16_shr(signs, 4 * which), p16_set(15))); /* all bits flipped, plus one, which never carries */
     p16 more = p16_xor(p16_add(p16_xor(magnitudes, flip), p16_and(flip, p16_set_bytes(1))), p16_set_bytes(128));
     return p16_sub(more, p16_set_bytes(128 - plus));
 }
@@ -300,31 +300,82 @@ static inline void unpack_iq4_xs(const uint8_t *from, l4_tile *to)
         some_iq4_xs(from, b, to + b);
 }
 
-/* Four times seven signs. Bit 7 k + 7 of the result: whether the number of those of group k is odd. */
-static inline p16 odd_signs(p16 x)
+/* Four bytes of seven signs: the eighth makes the number of those that are set even. */
+static inline p16 even_signs(p16 s)
 {
-    p16 three = p16_xor(p16_xor(x, p16_shr(x, 1)), p16_shr(x, 2));
-    return p16_shl(p16_xor(p16_xor(three, p16_shr(three, 3)), p16_shr(x, 6)), 7);
+    p16 odd = p16_xor(s, p16_shr(s, 4)); /* in the lowest bit of each byte, in the end */
+    odd = p16_xor(odd, p16_shr(odd, 2));
+    odd = p16_xor(odd, p16_shr(odd, 1));
+    return p16_or(s, p16_shl(p16_and(odd, p16_set(0x01010101)), 7));
 }
 
-/* Group k: seven signs, and an eighth that makes their number even. */
-static inline p16 eight_signs(p16 x, p16 odd, int k)
+/* The lowest 28 bits -> those. */
+static inline p16 four_times_seven(p16 x)
 {
-    return p16_or(p16_and(p16_shr(x, 7 * k), p16_set(127)), p16_and(p16_shr(odd, 7 * k), p16_set(128)));
-}
-
-/* Columns 8 k .. 8 k + 7 from an entry of a grid of eights. */
-static inline void put_eight(const uint8_t *grid, p16 index, p16 signs, int k, const int plus, l4_tile *to)
-{
-    p16 first, second;
-    p16_gather_eight(grid, index, &first, &second);
-    p16_store_plus(to->w[2 * k], p16_with_signs(first, signs, 0, plus));
-    p16_store_plus(to->w[2 * k + 1], p16_with_signs(second, signs, 1, plus));
+    return even_signs(p16_or(p16_or(p16_and(x, p16_set(0x7f)), p16_and(p16_shl(x, 1), p16_set(0x7f00))),
+                             p16_or(p16_and(p16_shl(x, 2), p16_set(0x7f0000)), p16_and(p16_shl(x, 3), p16_set(0x7f000000)))));
 }
 
 static inline p16 byte_of(p16 a, int k)
 {
     return p16_and(p16_shr(a, 8 * k), p16_set(255));
+}
+
+/* Bytes k and k + 2, k < 2, as two halves of a lane: so indices come in pairs. */
+static inline p16 two_bytes(p16 a, int k)
+{
+    return p16_and(k ? p16_shr(a, 8) : a, p16_set(0x00ff00ff));
+}
+
+/* A grid of the IQ formats: its entries as they are, for gathering, and as codes, for lookups in registers, with what codes mean, plus `plus`, and
+ * less than it from 8 on. */
+typedef struct grid {
+    const uint8_t *entries;
+    const uint16_t *codes;
+    int n, plus;
+    uint8_t meant[16];
+} grid;
+
+#define MEANT(p, a, b, c, d, e, f, g, h) p, {p + a, p + b, p + c, p + d, p + e, p + f, p + g, p + h, p - a, p - b, p - c, p - d, p - e, p - f, p - g, p - h}
+static const grid iq2_xxs = {l4_iq2_xxs_grid[0], l4_iq2_xxs_codes, 256, MEANT(OFFSET_64, 8, 25, 43, 0, 0, 0, 0, 0)};
+static const grid iq2_xs = {l4_iq2_xs_grid[0], l4_iq2_xs_codes, 512, MEANT(HALVES_64, 8, 25, 43, 0, 0, 0, 0, 0)};
+static const grid iq2_s = {l4_iq2_s_grid[0], l4_iq2_s_codes, 1024, MEANT(HALVES_64, 8, 25, 43, 0, 0, 0, 0, 0)};
+static const grid iq3_xxs = {l4_iq3_xxs_grid[0], l4_iq3_xxs_codes, 256, MEANT(OFFSET_64, 4, 12, 20, 28, 36, 44, 52, 62)};
+static const grid iq3_s = {l4_iq3_s_grid[0], l4_iq3_s_codes, 512, MEANT(OFFSET_16, 1, 3, 5, 7, 9, 11, 13, 15)};
+#undef MEANT
+
+/* A tile's entries, two at the halves of each lane of an index. Of eights: columns 8 k .. 8 k + 7, and those 16 further, k < 2. Of fours: columns 4 k .. 4 k + 3,
+ * and those 8 further, for k = 0, 1, 4 and 5. `signs` are those of all 32 columns. */
+static inline L4_ALWAYS_INLINE void put_eights(const grid *g, const p16 index[2], p16 signs, l4_tile *to)
+{
+#if defined(L4_CODES)
+    const p16 codes[2] = {p16_codes(g->codes, g->n, index[0]), p16_codes(g->codes, g->n, index[1])};
+    for (int i = 0; i < 8; i++)
+        p16_store_plus(to->w[i], p16_signed_at(g->meant, codes[i / 2 % 2], i / 4, 2, i % 2, signs, i));
+#else
+    for (int i = 0; i < 8; i += 2) {
+        p16 first, second, both = index[i / 2 % 2];
+        p16_gather_eight(g->entries, i < 4 ? p16_and(both, p16_set(0xffff)) : p16_shr(both, 16), &first, &second);
+        p16_store_plus(to->w[i], p16_with_signs(first, signs, i, g->plus));
+        p16_store_plus(to->w[i + 1], p16_with_signs(second, signs, i + 1, g->plus));
+    }
+#endif
+}
+
+static inline L4_ALWAYS_INLINE void put_fours(const grid *g, const p16 index[4], p16 signs, l4_tile *to)
+{
+#if defined(L4_CODES)
+    p16 codes[4];
+    for (int i = 0; i < 4; i++)
+        codes[i] = p16_codes(g->codes, g->n, index[i]);
+    for (int i = 0; i < 8; i++)
+        p16_store_plus(to->w[i], p16_signed_at(g->meant, codes[i / 4 * 2 + i % 2], i / 2 % 2, 3, 0, signs, i));
+#else
+    for (int i = 0; i < 8; i++) {
+        const p16 both = index[i / 4 * 2 + i % 2], at = i / 2 % 2 ? p16_shr(both, 16) : p16_and(both, p16_set(0xffff));
+        p16_store_plus(to->w[i], p16_with_signs(p16_gather(g->entries, at), signs, i, g->plus));
+    }
+#endif
 }
 
 /* (0.5 + s) * factor * d */
@@ -337,10 +388,9 @@ static inline void unpack_iq2_xxs(const uint8_t *from, l4_tile *to)
 {
     v16 d = v16_from_f16(AT(0));
     for (int b = 0; b < 8; b++, to++) {
-        p16 index = p16_load(AT(2 + 8 * b)), rest = p16_load(AT(6 + 8 * b)), odd = odd_signs(rest);
+        p16 all = p16_load(AT(2 + 8 * b)), rest = p16_load(AT(6 + 8 * b)), index[2] = {two_bytes(all, 0), two_bytes(all, 1)};
         scale_half(to->scale, d, p16_shr(rest, 28), 0.25f);
-        for (int k = 0; k < 4; k++)
-            put_eight(l4_iq2_xxs_grid[0], byte_of(index, k), eight_signs(rest, odd, k), k, OFFSET_64, to);
+        put_eights(&iq2_xxs, index, four_times_seven(rest), to);
     }
 }
 
@@ -355,24 +405,31 @@ static inline void unpack_iq2_xs(const uint8_t *from, l4_tile *to)
 {
     v16 d = v16_from_f16(AT(0));
     for (int b = 0; b < 8; b++, to++) {
-        four_bit_scales(AT(66 + b), d, to);
-        for (int k = 0; k < 4; k++) {
-            p16 index = p16_load_u16(AT(2 + 8 * b + 2 * k)), signs = p16_shr(index, 9);
-            put_eight(l4_iq2_xs_grid[0], p16_and(index, p16_set(511)), eight_signs(signs, odd_signs(signs), 0), k, HALVES_64, to);
+        p16 both[2], index[2], signs[2]; /* nine bits of index, seven of signs */
+        for (int k = 0; k < 2; k++) {
+            both[k] = p16_or(p16_load_u16(AT(2 + 8 * b + 2 * k)), p16_shl(p16_load_u16(AT(6 + 8 * b + 2 * k)), 16));
+            index[k] = p16_and(both[k], p16_set(0x01ff01ff));
+            signs[k] = p16_and(p16_shr(both[k], 9), p16_set(0x007f007f));
         }
+        four_bit_scales(AT(66 + b), d, to);
+        put_eights(&iq2_xs, index, even_signs(p16_or(signs[0], p16_shl(signs[1], 8))), to);
     }
+}
+
+/* Bits i and j of a byte, at bit 8 of the halves of a lane; with 3, not 1, as the mask two bits from there on. */
+static inline p16 upper_bits(p16 byte, int i, int j, int mask)
+{
+    return p16_or(p16_and(p16_shl(byte, 8 - i), p16_set(mask << 8)), p16_and(p16_shl(byte, 24 - j), p16_set(mask << 24)));
 }
 
 static inline void unpack_iq2_s(const uint8_t *from, l4_tile *to)
 {
     v16 d = v16_from_f16(AT(0));
     for (int b = 0; b < 8; b++, to++) {
-        p16 index = p16_load(AT(2 + 4 * b)), signs = p16_load(AT(34 + 4 * b)), upper = p16_load_u8(AT(66 + b));
+        p16 all = p16_load(AT(2 + 4 * b)), signs = p16_load(AT(34 + 4 * b)), upper = p16_load_u8(AT(66 + b));
+        p16 index[2] = {p16_or(two_bytes(all, 0), upper_bits(upper, 0, 4, 3)), p16_or(two_bytes(all, 1), upper_bits(upper, 2, 6, 3))};
         four_bit_scales(AT(74 + b), d, to);
-        for (int k = 0; k < 4; k++) {
-            p16 top = p16_and(p16_shr(upper, 2 * k), p16_set(3));
-            put_eight(l4_iq2_s_grid[0], p16_or(byte_of(index, k), p16_shl(top, 8)), byte_of(signs, k), k, HALVES_64, to);
-        }
+        put_eights(&iq2_s, index, signs, to);
     }
 }
 
@@ -380,13 +437,10 @@ static inline void unpack_iq3_xxs(const uint8_t *from, l4_tile *to)
 {
     v16 d = v16_from_f16(AT(0));
     for (int b = 0; b < 8; b++, to++) {
-        p16 index[2] = {p16_load(AT(2 + 8 * b)), p16_load(AT(6 + 8 * b))}, rest = p16_load(AT(66 + 4 * b)), odd = odd_signs(rest);
+        p16 first = p16_load(AT(2 + 8 * b)), second = p16_load(AT(6 + 8 * b)), rest = p16_load(AT(66 + 4 * b));
+        p16 index[4] = {two_bytes(first, 0), two_bytes(first, 1), two_bytes(second, 0), two_bytes(second, 1)};
         scale_half(to->scale, d, p16_shr(rest, 28), 0.5f);
-        for (int k = 0; k < 4; k++) {
-            p16 signs = eight_signs(rest, odd, k), at = byte_of(index[k / 2], 2 * k % 4), next = byte_of(index[k / 2], 2 * k % 4 + 1);
-            p16_store_plus(to->w[2 * k], p16_with_signs(p16_gather(l4_iq3_xxs_grid[0], at), signs, 0, OFFSET_64));
-            p16_store_plus(to->w[2 * k + 1], p16_with_signs(p16_gather(l4_iq3_xxs_grid[0], next), signs, 1, OFFSET_64));
-        }
+        put_fours(&iq3_xxs, index, four_times_seven(rest), to);
     }
 }
 
@@ -394,13 +448,12 @@ static inline void unpack_iq3_s(const uint8_t *from, l4_tile *to)
 {
     v16 d = v16_from_f16(AT(0));
     for (int b = 0; b < 8; b++, to++) {
-        p16 index[2] = {p16_load(AT(2 + 8 * b)), p16_load(AT(6 + 8 * b))}, ninth = p16_load_u8(AT(66 + b)), signs = p16_load(AT(74 + 4 * b));
+        p16 all[2] = {p16_load(AT(2 + 8 * b)), p16_load(AT(6 + 8 * b))}, ninth = p16_load_u8(AT(66 + b)), signs = p16_load(AT(74 + 4 * b)), index[4];
         p16 s = p16_and(p16_shr(p16_load_u8(AT(106 + b / 2)), b % 2 * 4), p16_set(15));
         v16_store(to->scale, v16_mul(d, p16_to_v16(p16_add(p16_add(s, s), p16_set(1)))));
-        for (int i = 0; i < 8; i++) {
-            p16 at = p16_or(byte_of(index[i / 4], i % 4), p16_shl(p16_and(p16_shr(ninth, i), p16_set(1)), 8));
-            p16_store_plus(to->w[i], p16_with_signs(p16_gather(l4_iq3_s_grid[0], at), byte_of(signs, i / 2), i % 2, OFFSET_16));
-        }
+        for (int i = 0; i < 4; i++)
+            index[i] = p16_or(two_bytes(all[i / 2], i % 2), upper_bits(ninth, i + i / 2 * 2, i + i / 2 * 2 + 2, 1));
+        put_fours(&iq3_s, index, signs, to);
     }
 }
 

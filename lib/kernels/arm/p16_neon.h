@@ -124,10 +124,11 @@ static inline uint32x4_t with_signs(uint32x4_t magnitudes, uint32x4_t signs, uin
     const uint8x16_t flip = spread(signs, bits);
     return vreinterpretq_u32_u8(veorq_u8(vsubq_u8(veorq_u8(vreinterpretq_u8_u32(magnitudes), flip), flip), vdupq_n_u8(128)));
 }
-static inline p16 p16_with_signs(p16 magnitudes, p16 signs, int next, const int plus) /* always 128 here */
+static inline p16 p16_with_signs(p16 magnitudes, p16 signs, const int which, const int plus) /* always 128 here */
 {
     (void)plus;
-    const uint32_t bits = next ? 0x80402010 : 0x08040201;
+    const uint32_t bits = which % 2 ? 0x80402010 : 0x08040201;
+    signs = p16_shr(signs, 8 * (which / 2));
     return quad(with_signs(magnitudes.a, signs.a, bits), with_signs(magnitudes.b, signs.b, bits), with_signs(magnitudes.c, signs.c, bits),
                 with_signs(magnitudes.d, signs.d, bits));
 }

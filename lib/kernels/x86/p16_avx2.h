@@ -68,16 +68,17 @@ static inline void p16_gather_eight(const uint8_t *table, p16 i, p16 *first, p16
     *first = pair(eight_rows(a, b, 0), eight_rows(c, d, 0));
     *second = pair(eight_rows(a, b, 1), eight_rows(c, d, 1));
 }
-static inline __m256i with_signs(__m256i g, __m256i signs, __m256i bits, const int plus)
+static inline __m256i with_signs(__m256i g, __m256i signs, const int which, const int plus)
 {
-    const __m256i lowest = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12));
-    __m256i negative = _mm256_cmpeq_epi8(_mm256_and_si256(_mm256_shuffle_epi8(signs, lowest), bits), bits);
+    const __m256i bits = _mm256_set1_epi32(which % 2 ? (int)0x80402010 : 0x08040201);
+    const __m256i byte = _mm256_set_epi64x(0x0c0c0c0c08080808, 0x0404040400000000, 0x0c0c0c0c08080808, 0x0404040400000000);
+    const __m256i at = _mm256_add_epi8(byte, _mm256_set1_epi8((char)(which / 2)));
+    __m256i negative = _mm256_cmpeq_epi8(_mm256_and_si256(_mm256_shuffle_epi8(signs, at), bits), bits);
     return _mm256_add_epi8(_mm256_sign_epi8(g, _mm256_or_si256(negative, _mm256_set1_epi8(1))), _mm256_set1_epi8((char)plus));
 }
-static inline p16 p16_with_signs(p16 magnitudes, p16 signs, int next, const int plus)
+static inline p16 p16_with_signs(p16 magnitudes, p16 signs, const int which, const int plus)
 {
-    __m256i bits = _mm256_set1_epi32(next ? (int)0x80402010 : 0x08040201);
-    return pair(with_signs(magnitudes.a, signs.a, bits, plus), with_signs(magnitudes.b, signs.b, bits, plus));
+    return pair(with_signs(magnitudes.a, signs.a, which, plus), with_signs(magnitudes.b, signs.b, which, plus));
 }
 static inline p16 p16_mul_bytes(p16 bytes, p16 factor)
 {

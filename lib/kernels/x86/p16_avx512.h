@@ -2,6 +2,7 @@
 #ifndef L4_KERNELS_P16_H
 #define L4_KERNELS_P16_H
 
+#include "base/compiler.h"
 #include "kernels/x86/v16_avx512.h"
 
 #define L4_STEP_TOKENS 8
@@ -41,12 +42,42 @@ static inline void p16_gather_eight(const uint8_t *table, p16 index, p16 *first,
     *first = _mm512_permutex2var_epi32(a, even, b);
     *second = _mm512_permutex2var_epi32(a, _mm512_or_si512(even, _mm512_set1_epi32(1)), b);
 }
-static inline p16 p16_with_signs(p16 magnitudes, p16 signs, int next, const int plus)
+/* Bytes of each lane whose bit is set: of the lowest byte of `signs` for which = 0, 1, four each; of the next one for 2, 3; ... */
+static inline __mmask64 negatives(p16 signs, const int which)
 {
-    const __m128i lowest = _mm_setr_epi8(0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12);
-    p16 byte = _mm512_shuffle_epi8(signs, _mm512_broadcast_i32x4(lowest)), zero = _mm512_set1_epi8((char)plus);
-    __mmask64 negative = _mm512_test_epi8_mask(byte, _mm512_set1_epi32(next ? (int)0x80402010 : 0x08040201));
-    return _mm512_mask_sub_epi8(_mm512_or_si512(magnitudes, zero), negative, zero, magnitudes);
+#define B(lane) (char)(4 * (lane) + which / 2)
+    const __m128i at = _mm_setr_epi8(B(0), B(0), B(0), B(0), B(1), B(1), B(1), B(1), B(2), B(2), B(2), B(2), B(3), B(3), B(3), B(3));
+#undef B
+    return _mm512_test_epi8_mask(_mm512_shuffle_epi8(signs, _mm512_broadcast_i32x4(at)), _mm512_set1_epi32(which % 2 ? (int)0x80402010 : 0x08040201));
+}
+
+/* Lookups in registers: gathers take two to ten times as long, depending on the processor. */
+#define L4_CODES
+static inline L4_ALWAYS_INLINE p16 p16_codes(const uint16_t *codes, const int n, p16 index)
+{
+    p16 found[16];
+    L4_UNROLL(16)
+    for (int i = 0; i < n / 64; i++)
+        found[i] = _mm512_permutex2var_epi16(_mm512_load_si512(codes + 64 * i), index, _mm512_load_si512(codes + 64 * i + 32));
+    L4_UNROLL(4)
+    for (int bit = 64; bit < n; bit *= 2) {
+        const __mmask32 upper = _mm512_test_epi16_mask(index, _mm512_set1_epi16((short)bit));
+        L4_UNROLL(8)
+        for (int i = 0; i < n / bit / 2; i++)
+            found[i] = _mm512_mask_mov_epi16(found[2 * i], upper, found[2 * i + 1]);
+    }
+    return found[0];
+}
+static inline p16 p16_signed_at(const uint8_t table[16], p16 codes, const int half, const int bits, const int part, p16 signs, const int which)
+{
+    const uint32_t lane = 0x80008000u + (uint32_t)(2 * half) * 0x10001 + (uint32_t)(bits == 2 ? part * 0x10001 : 0x10000); /* 0x80: zero */
+    const __m128i at = _mm_setr_epi32((int)lane, (int)(lane + 0x04040404), (int)(lane + 0x08080808), (int)(lane + 0x0c0c0c0c));
+    p16 two = _mm512_shuffle_epi8(codes, _mm512_broadcast_i32x4(at)); /* fields in the lower half of each word, or four, of which the upper word has two too many */
+    if (bits == 2)
+        two = _mm512_srlv_epi16(two, _mm512_set1_epi32(4 << 16));
+    p16 one = _mm512_ternarylogic_epi32(two, _mm512_slli_epi16(two, 8 - bits), _mm512_set1_epi8((1 << bits) - 1), 0xa8);
+    one = _mm512_mask_add_epi8(one, negatives(signs, which), one, _mm512_set1_epi8(8));
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(bytes16(table)), one);
 }
 static inline p16 p16_mul_bytes(p16 bytes, p16 factor)
 {

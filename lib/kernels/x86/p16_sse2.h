@@ -118,9 +118,10 @@ static inline __m128i with_signs(__m128i magnitudes, __m128i signs, int bits, in
     const __m128i flip = spread(signs, bits);
     return _mm_add_epi8(_mm_sub_epi8(_mm_xor_si128(magnitudes, flip), flip), _mm_set1_epi8((char)plus));
 }
-static inline p16 p16_with_signs(p16 magnitudes, p16 signs, int next, const int plus)
+static inline p16 p16_with_signs(p16 magnitudes, p16 signs, const int which, const int plus)
 {
-    const int bits = next ? (int)0x80402010 : 0x08040201;
+    const int bits = which % 2 ? (int)0x80402010 : 0x08040201;
+    signs = p16_shr(signs, 8 * (which / 2));
     return quad(with_signs(magnitudes.a, signs.a, bits, plus), with_signs(magnitudes.b, signs.b, bits, plus), with_signs(magnitudes.c, signs.c, bits, plus),
                 with_signs(magnitudes.d, signs.d, bits, plus));
 }
