@@ -39,6 +39,12 @@ static inline p16 p16_with_signs(p16 magnitudes, p16 signs, const int which, con
     return p16_sub(more, p16_set_bytes(128 - plus));
 }
 
+/* Sixteen of MXFP4's scales, as the bits of floats. */
+static inline p16 p16_mxfp4_scales(const uint8_t *e)
+{
+    return p16_gather((const uint8_t *)l4_mxfp4_scales, p16_load_u8(e));
+}
+
 /* Each byte times the lane's factor, which is small enough. */
 static inline p16 p16_mul_bytes(p16 bytes, p16 factor)
 {
@@ -148,7 +154,7 @@ static inline void unpack_iq4_nl(const uint8_t *from, l4_tile *to)
 
 static inline void unpack_mxfp4(const uint8_t *from, l4_tile *to)
 {
-    p16_store((uint8_t *)to->scale, p16_gather((const uint8_t *)l4_mxfp4_scales, p16_load_u8(AT(0))));
+    p16_store((uint8_t *)to->scale, p16_mxfp4_scales(AT(0)));
     looked_up(AT(1), mxfp4_plus, to);
 }
 
