@@ -375,6 +375,11 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
         store_rows(sums, group, rows, y, ldy);                                                                          \
     }
 
+/* Gathering takes so long that it does not matter where tiles go, and code that is there twice takes room. */
+#if !defined(L4_IQ_TILES)
+#define L4_IQ_TILES 8
+#endif
+
 /* The last two: how many tiles one token's product makes at once, and whether those are a block. */
 #define L4_PANEL_TYPES(X)                                               \
     X(q4_0, L4_Q4_0, L4_TILE_OFFSET_8, 32, 18, 1, all)                  \
@@ -382,18 +387,18 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
     X(q5_0, L4_Q5_0, L4_TILE_OFFSET_16, 32, 22, 1, all)                 \
     X(q5_1, L4_Q5_1, L4_TILE_MINIMUM, 32, 24, 1, all)                   \
     X(q8_0, L4_Q8_0, L4_TILE_OFFSET_128, 32, 34, 1, all)                \
-    X(q2_k, L4_Q2_K, L4_TILE_MINIMA, 256, 84, 8, all)                   \
-    X(q3_k, L4_Q3_K, L4_TILE_HALVES_32, 256, 110, 8, all)               \
+    X(q2_k, L4_Q2_K, L4_TILE_MINIMA, 256, 84, 1, some)                  \
+    X(q3_k, L4_Q3_K, L4_TILE_HALVES_32, 256, 110, 1, some)              \
     X(q4_k, L4_Q4_K, L4_TILE_MINIMUM, 256, 144, 2, some)                \
     X(q5_k, L4_Q5_K, L4_TILE_MINIMUM, 256, 176, 8, all)                 \
     X(q6_k, L4_Q6_K, L4_TILE_HALVES_32, 256, 210, 8, all)               \
-    X(iq2_xxs, L4_IQ2_XXS, L4_TILE_OFFSET_64, 256, 66, 8, all)          \
-    X(iq2_xs, L4_IQ2_XS, L4_TILE_HALVES_64, 256, 74, 8, all)            \
-    X(iq3_xxs, L4_IQ3_XXS, L4_TILE_OFFSET_64, 256, 98, 8, all)          \
+    X(iq2_xxs, L4_IQ2_XXS, L4_TILE_OFFSET_64, 256, 66, L4_IQ_TILES, some)   \
+    X(iq2_xs, L4_IQ2_XS, L4_TILE_HALVES_64, 256, 74, L4_IQ_TILES, some)     \
+    X(iq3_xxs, L4_IQ3_XXS, L4_TILE_OFFSET_64, 256, 98, L4_IQ_TILES, some)   \
     X(iq1_s, L4_IQ1_S, L4_TILE_OFFSET_16, 256, 50, 8, all)              \
     X(iq4_nl, L4_IQ4_NL, L4_TILE_OFFSET_128, 32, 18, 1, all)            \
-    X(iq3_s, L4_IQ3_S, L4_TILE_OFFSET_16, 256, 110, 8, all)             \
-    X(iq2_s, L4_IQ2_S, L4_TILE_HALVES_64, 256, 82, 8, all)              \
+    X(iq3_s, L4_IQ3_S, L4_TILE_OFFSET_16, 256, 110, L4_IQ_TILES, some)      \
+    X(iq2_s, L4_IQ2_S, L4_TILE_HALVES_64, 256, 82, L4_IQ_TILES, some)       \
     X(iq4_xs, L4_IQ4_XS, L4_TILE_OFFSET_128, 256, 136, 1, some)         \
     X(iq1_m, L4_IQ1_M, L4_TILE_HALVES_32, 256, 56, 8, all)              \
     X(mxfp4, L4_MXFP4, L4_TILE_OFFSET_16, 32, 17, 1, all)

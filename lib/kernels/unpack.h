@@ -168,6 +168,18 @@ static inline void load_eight(const uint8_t *from, p16 *q)
         q[i] = p16_load(from + 64 * i);
 }
 
+static inline void some_q2_k(const uint8_t *from, int b, l4_tile *to)
+{
+    v16 d = v16_from_f16(AT(80)), m = minus(v16_from_f16(AT(82)));
+    p16 first = p16_load_u8(AT(2 * b)), second = p16_load_u8(AT(2 * b + 1)), fifteen = p16_set(15);
+    p16 minimum = p16_shr(second, 4), scales[2] = {p16_and(first, fifteen), p16_and(second, fifteen)};
+    v16_store(to->scale, d);
+    v16_store(to->other, v16_mul(m, p16_to_v16(minimum)));
+    v16_store(to->third, v16_mul(m, p16_to_v16(p16_sub(p16_shr(first, 4), minimum))));
+    for (int i = 0; i < 8; i++) /* four bytes of at most 3 times at most 15 at once */
+        p16_store(to->w[i], p16_mul_bytes(bits(p16_load(AT(16 + b / 4 * 32) + 64 * i), b % 4 * 2, 3), scales[i / 4]));
+}
+
 static inline void unpack_q2_k(const uint8_t *from, l4_tile *to)
 {
     v16 d = v16_from_f16(AT(80)), m = minus(v16_from_f16(AT(82)));
@@ -194,6 +206,17 @@ static inline void q3_k_scale(const uint8_t *from, int s, v16 d, float *to)
     p16 low = p16_and(p16_shr(p16_load_u8(AT(96 + s % 8)), s / 8 * 4), p16_set(15));
     p16 top = p16_and(p16_shr(p16_load_u8(AT(104 + s % 4)), s / 4 * 2), p16_set(3));
     v16_store(to, v16_mul(d, p16_to_v16(p16_sub(p16_or(low, p16_shl(top, 4)), p16_set(32)))));
+}
+
+static inline void some_q3_k(const uint8_t *from, int b, l4_tile *to)
+{
+    v16 d = v16_from_f16(AT(108));
+    q3_k_scale(from, 2 * b, d, to->scale);
+    q3_k_scale(from, 2 * b + 1, d, to->other);
+    for (int i = 0; i < 8; i++) {
+        p16 q = bits(p16_load(AT(32 + b / 4 * 32) + 64 * i), b % 4 * 2, 3), four = p16_shl(bits(p16_load(AT(0) + 64 * i), b, 1), 2);
+        p16_store_plus(to->w[i], p16_add(p16_add(q, four), p16_set_bytes(HALVES_32 - 4)));
+    }
 }
 
 static inline void unpack_q3_k(const uint8_t *from, l4_tile *to)
@@ -390,14 +413,18 @@ static inline void scale_half(float *to, v16 d, p16 s, float factor)
     v16_store(to, v16_mul(d, v16_mul(v16_add(p16_to_v16(s), v16_set(0.5f)), v16_set(factor))));
 }
 
-static inline void unpack_iq2_xxs(const uint8_t *from, l4_tile *to)
+static inline L4_ALWAYS_INLINE void some_iq2_xxs(const uint8_t *from, int b, l4_tile *to)
 {
     v16 d = v16_from_f16(AT(0));
-    for (int b = 0; b < 8; b++, to++) {
-        p16 all = p16_load(AT(2 + 8 * b)), rest = p16_load(AT(6 + 8 * b)), index[2] = {two_bytes(all, 0), two_bytes(all, 1)};
-        scale_half(to->scale, d, p16_shr(rest, 28), 0.25f);
-        put_eights(&iq2_xxs, index, four_times_seven(rest), to);
-    }
+    p16 all = p16_load(AT(2 + 8 * b)), rest = p16_load(AT(6 + 8 * b)), index[2] = {two_bytes(all, 0), two_bytes(all, 1)};
+    scale_half(to->scale, d, p16_shr(rest, 28), 0.25f);
+    put_eights(&iq2_xxs, index, four_times_seven(rest), to);
+}
+
+static inline void unpack_iq2_xxs(const uint8_t *from, l4_tile *to)
+{
+    for (int b = 0; b < 8; b++)
+        some_iq2_xxs(from, b, to + b);
 }
 
 static inline void four_bit_scales(const uint8_t *from, v16 d, l4_tile *to)
@@ -407,19 +434,23 @@ static inline void four_bit_scales(const uint8_t *from, v16 d, l4_tile *to)
     scale_half(to->other, d, p16_shr(both, 4), 0.25f);
 }
 
-static inline void unpack_iq2_xs(const uint8_t *from, l4_tile *to)
+static inline L4_ALWAYS_INLINE void some_iq2_xs(const uint8_t *from, int b, l4_tile *to)
 {
     v16 d = v16_from_f16(AT(0));
-    for (int b = 0; b < 8; b++, to++) {
-        p16 both[2], index[2], signs[2]; /* nine bits of index, seven of signs */
-        for (int k = 0; k < 2; k++) {
-            both[k] = p16_or(p16_load_u16(AT(2 + 8 * b + 2 * k)), p16_shl(p16_load_u16(AT(6 + 8 * b + 2 * k)), 16));
-            index[k] = p16_and(both[k], p16_set(0x01ff01ff));
-            signs[k] = p16_and(p16_shr(both[k], 9), p16_set(0x007f007f));
-        }
-        four_bit_scales(AT(66 + b), d, to);
-        put_eights(&iq2_xs, index, even_signs(p16_or(signs[0], p16_shl(signs[1], 8))), to);
+    p16 both[2], index[2], signs[2]; /* nine bits of index, seven of signs */
+    for (int k = 0; k < 2; k++) {
+        both[k] = p16_or(p16_load_u16(AT(2 + 8 * b + 2 * k)), p16_shl(p16_load_u16(AT(6 + 8 * b + 2 * k)), 16));
+        index[k] = p16_and(both[k], p16_set(0x01ff01ff));
+        signs[k] = p16_and(p16_shr(both[k], 9), p16_set(0x007f007f));
     }
+    four_bit_scales(AT(66 + b), d, to);
+    put_eights(&iq2_xs, index, even_signs(p16_or(signs[0], p16_shl(signs[1], 8))), to);
+}
+
+static inline void unpack_iq2_xs(const uint8_t *from, l4_tile *to)
+{
+    for (int b = 0; b < 8; b++)
+        some_iq2_xs(from, b, to + b);
 }
 
 /* Bits i and j of a byte, at bit 8 of the halves of a lane; with 3, not 1, as the mask two bits from there on. */
@@ -428,39 +459,51 @@ static inline p16 upper_bits(p16 byte, int i, int j, int mask)
     return p16_or(p16_and(p16_shl(byte, 8 - i), p16_set(mask << 8)), p16_and(p16_shl(byte, 24 - j), p16_set(mask << 24)));
 }
 
-static inline void unpack_iq2_s(const uint8_t *from, l4_tile *to)
+static inline L4_ALWAYS_INLINE void some_iq2_s(const uint8_t *from, int b, l4_tile *to)
 {
     v16 d = v16_from_f16(AT(0));
-    for (int b = 0; b < 8; b++, to++) {
-        p16 all = p16_load(AT(2 + 4 * b)), signs = p16_load(AT(34 + 4 * b)), upper = p16_load_u8(AT(66 + b));
-        p16 index[2] = {p16_or(two_bytes(all, 0), upper_bits(upper, 0, 4, 3)), p16_or(two_bytes(all, 1), upper_bits(upper, 2, 6, 3))};
-        four_bit_scales(AT(74 + b), d, to);
-        put_eights(&iq2_s, index, signs, to);
-    }
+    p16 all = p16_load(AT(2 + 4 * b)), signs = p16_load(AT(34 + 4 * b)), upper = p16_load_u8(AT(66 + b));
+    p16 index[2] = {p16_or(two_bytes(all, 0), upper_bits(upper, 0, 4, 3)), p16_or(two_bytes(all, 1), upper_bits(upper, 2, 6, 3))};
+    four_bit_scales(AT(74 + b), d, to);
+    put_eights(&iq2_s, index, signs, to);
+}
+
+static inline void unpack_iq2_s(const uint8_t *from, l4_tile *to)
+{
+    for (int b = 0; b < 8; b++)
+        some_iq2_s(from, b, to + b);
+}
+
+static inline L4_ALWAYS_INLINE void some_iq3_xxs(const uint8_t *from, int b, l4_tile *to)
+{
+    v16 d = v16_from_f16(AT(0));
+    p16 first = p16_load(AT(2 + 8 * b)), second = p16_load(AT(6 + 8 * b)), rest = p16_load(AT(66 + 4 * b));
+    p16 index[4] = {two_bytes(first, 0), two_bytes(first, 1), two_bytes(second, 0), two_bytes(second, 1)};
+    scale_half(to->scale, d, p16_shr(rest, 28), 0.5f);
+    put_fours(&iq3_xxs, index, four_times_seven(rest), to);
 }
 
 static inline void unpack_iq3_xxs(const uint8_t *from, l4_tile *to)
 {
+    for (int b = 0; b < 8; b++)
+        some_iq3_xxs(from, b, to + b);
+}
+
+static inline L4_ALWAYS_INLINE void some_iq3_s(const uint8_t *from, int b, l4_tile *to)
+{
     v16 d = v16_from_f16(AT(0));
-    for (int b = 0; b < 8; b++, to++) {
-        p16 first = p16_load(AT(2 + 8 * b)), second = p16_load(AT(6 + 8 * b)), rest = p16_load(AT(66 + 4 * b));
-        p16 index[4] = {two_bytes(first, 0), two_bytes(first, 1), two_bytes(second, 0), two_bytes(second, 1)};
-        scale_half(to->scale, d, p16_shr(rest, 28), 0.5f);
-        put_fours(&iq3_xxs, index, four_times_seven(rest), to);
-    }
+    p16 all[2] = {p16_load(AT(2 + 8 * b)), p16_load(AT(6 + 8 * b))}, ninth = p16_load_u8(AT(66 + b)), signs = p16_load(AT(74 + 4 * b)), index[4];
+    p16 s = p16_and(p16_shr(p16_load_u8(AT(106 + b / 2)), b % 2 * 4), p16_set(15));
+    v16_store(to->scale, v16_mul(d, p16_to_v16(p16_add(p16_add(s, s), p16_set(1)))));
+    for (int i = 0; i < 4; i++)
+        index[i] = p16_or(two_bytes(all[i / 2], i % 2), upper_bits(ninth, i + i / 2 * 2, i + i / 2 * 2 + 2, 1));
+    put_fours(&iq3_s, index, signs, to);
 }
 
 static inline void unpack_iq3_s(const uint8_t *from, l4_tile *to)
 {
-    v16 d = v16_from_f16(AT(0));
-    for (int b = 0; b < 8; b++, to++) {
-        p16 all[2] = {p16_load(AT(2 + 8 * b)), p16_load(AT(6 + 8 * b))}, ninth = p16_load_u8(AT(66 + b)), signs = p16_load(AT(74 + 4 * b)), index[4];
-        p16 s = p16_and(p16_shr(p16_load_u8(AT(106 + b / 2)), b % 2 * 4), p16_set(15));
-        v16_store(to->scale, v16_mul(d, p16_to_v16(p16_add(p16_add(s, s), p16_set(1)))));
-        for (int i = 0; i < 4; i++)
-            index[i] = p16_or(two_bytes(all[i / 2], i % 2), upper_bits(ninth, i + i / 2 * 2, i + i / 2 * 2 + 2, 1));
-        put_fours(&iq3_s, index, signs, to);
-    }
+    for (int b = 0; b < 8; b++)
+        some_iq3_s(from, b, to + b);
 }
 
 /* Columns 8 k .. 8 k + 7: eighths of -1, 0, 1, an eighth less if `down` is 1; plus `plus`. The grid's bytes are 8 more than they mean. */

@@ -125,6 +125,7 @@ static inline void p16_store_sums(uint8_t *p, p16_sums a) { p16_store(p, (p16)a)
 
 #if defined(__AVX512VNNI__)
 #define L4_EXACT_TAILS /* their code is small */
+#define L4_IQ_TILES 1
 static inline p16 p16_dot(p16 acc, p16 w, p16 x) { return _mm512_dpbusd_epi32(acc, w, x); }
 static inline p16_sums p16_dot_pairs(p16_sums acc, p16 a, p16 b) { return (p16_sums)_mm512_dpwssd_epi32((p16)acc, a, b); }
 #define p16_dot_small p16_dot
