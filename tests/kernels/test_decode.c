@@ -8,6 +8,7 @@
 #include "base/half.h"
 #include "format/types.h"
 #include "kernels/decode.h"
+#include "kernels/iq_tables.h"
 #include "kernels/kernels.h"
 #include "kernels_of.h"
 #include "llama4/llama4.h"
@@ -178,6 +179,27 @@ static uint32_t parse(const uint8_t *data, size_t size, record *out, uint32_t ma
     return in.failed || in.position != size ? 0 : n;
 }
 
+/* Both forms of a grid name the same magnitudes: codes of `bits` bits, `each` to a byte, are numbers in the list of them. */
+static void check_codes(const char *type, const uint8_t *entries, size_t length, const uint16_t *codes, size_t n, const uint8_t *magnitudes, unsigned bits,
+                        unsigned each)
+{
+    int same = 1;
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < length; k++)
+            same &= entries[i * length + k] == magnitudes[codes[i] >> (k / each * 8 + k % each * bits) & ((1u << bits) - 1)];
+    report("codes", type, "tables", same);
+}
+
+static void check_all_codes(void)
+{
+    static const uint8_t two[4] = {8, 25, 43, 0}, three[8] = {4, 12, 20, 28, 36, 44, 52, 62}, odd[8] = {1, 3, 5, 7, 9, 11, 13, 15};
+    check_codes("iq2_xxs", l4_iq2_xxs_grid[0], 8, l4_iq2_xxs_codes, 256, two, 2, 4);
+    check_codes("iq2_xs", l4_iq2_xs_grid[0], 8, l4_iq2_xs_codes, 512, two, 2, 4);
+    check_codes("iq2_s", l4_iq2_s_grid[0], 8, l4_iq2_s_codes, 1024, two, 2, 4);
+    check_codes("iq3_xxs", l4_iq3_xxs_grid[0], 4, l4_iq3_xxs_codes, 256, three, 3, 2);
+    check_codes("iq3_s", l4_iq3_s_grid[0], 4, l4_iq3_s_codes, 512, odd, 3, 2);
+}
+
 int main(void)
 {
     static uint8_t data[1 << 19];
@@ -190,6 +212,7 @@ int main(void)
     uint32_t n = parse(data, size, records, L4_TYPE_SLOTS);
     report("data/blocks.bin", "", "file", n > 0);
     check_list(records, n);
+    check_all_codes();
     for (int l = 0; l < INSTRUCTION_SET_COUNT; l++) {
         if (!kernels_of(l, &k)) {
             skipped++;
