@@ -380,7 +380,7 @@ static inline L4_ALWAYS_INLINE void put_eights(const grid *g, const p16 index[2]
 #if defined(L4_CODES)
     const p16 codes[2] = {p16_codes(g->codes, g->n, index[0]), p16_codes(g->codes, g->n, index[1])};
     for (int i = 0; i < 8; i++)
-        p16_store_plus(to->w[i], p16_signed_at(g->meant, codes[i / 2 % 2], i / 4, 2, i % 2, signs, i));
+        p16_store_plus(to->w[i], p16_signed_at(g->meant, codes[i / 2 % 2], i / 4 * 2 + i % 2, 2, signs, i));
 #else
     for (int i = 0; i < 8; i += 2) {
         p16 first, second, both = index[i / 2 % 2];
@@ -398,7 +398,7 @@ static inline L4_ALWAYS_INLINE void put_fours(const grid *g, const p16 index[4],
     for (int i = 0; i < 4; i++)
         codes[i] = p16_codes(g->codes, g->n, index[i]);
     for (int i = 0; i < 8; i++)
-        p16_store_plus(to->w[i], p16_signed_at(g->meant, codes[i / 4 * 2 + i % 2], i / 2 % 2, 3, 0, signs, i));
+        p16_store_plus(to->w[i], p16_signed_at(g->meant, codes[i / 4 * 2 + i % 2], i / 2 % 2 * 2, 3, signs, i));
 #else
     for (int i = 0; i < 8; i++) {
         const p16 both = index[i / 4 * 2 + i % 2], at = i / 2 % 2 ? p16_shr(both, 16) : p16_and(both, p16_set(0xffff));
