@@ -9,6 +9,23 @@
 
 #define TOKENS 96
 
+/* TEST_MAIN for tests that write files: the same ones may run in another build at the same time. */
+#define TEST_MAIN_IN_OWN_FOLDER(...)                                                          \
+    int main(int argc, char **argv)                                                           \
+    {                                                                                         \
+        static const check_case cases[] = {__VA_ARGS__};                                      \
+        if (enter_own_folder()) {                                                             \
+            perror("no folder for the tests");                                                \
+            return 2;                                                                         \
+        }                                                                                     \
+        const int result = check_main(cases, sizeof cases / sizeof *cases, argc, argv);       \
+        if (leave_own_folder()) {                                                             \
+            perror("what the tests wrote is not gone");                                       \
+            return 1;                                                                         \
+        }                                                                                     \
+        return result;                                                                        \
+    }
+
 static inline llama4_model_params streamed(int32_t slots)
 {
     llama4_model_params p;

@@ -3,6 +3,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#ifndef _WIN32
+#include <fcntl.h>
+#include <unistd.h>
+#endif
 
 /* ---- the counting allocator ---- */
 
@@ -186,3 +190,31 @@ int write_imatrix_entry(FILE *f, const char *name, const float *values, int32_t 
     return !(fwrite(&length, 4, 1, f) == 1 && fwrite(name, 1, (size_t)length, f) == (size_t)length && fwrite(&calls, 4, 1, f) == 1 &&
              fwrite(&n, 4, 1, f) == 1 && fwrite(values, 4, (size_t)n, f) == (size_t)n);
 }
+
+#ifndef _WIN32
+static char own_folder[] = "/tmp/llama4-tests-XXXXXX";
+static int outside = -1;
+
+int enter_own_folder(void)
+{
+    outside = open(".", O_RDONLY | O_DIRECTORY);
+    return outside >= 0 && mkdtemp(own_folder) && chdir(own_folder) == 0 ? 0 : -1;
+}
+
+int leave_own_folder(void)
+{
+    const int back = fchdir(outside);
+    close(outside);
+    return back || rmdir(own_folder) ? -1 : 0;
+}
+#else
+int enter_own_folder(void)
+{
+    return 0;
+}
+
+int leave_own_folder(void)
+{
+    return 0;
+}
+#endif

@@ -45,6 +45,11 @@ unsigned char *load_file(const char *path, size_t *size);
 /* Writes a file; 0 on success. */
 int save_file(const char *path, const void *data, size_t size);
 
+/* Makes the working directory a new folder of this process's own; goes back and removes it, which fails if there is something left in it. 0 on success. On
+ * Windows they do nothing. */
+int enter_own_folder(void);
+int leave_own_folder(void);
+
 /* An entry of an importance matrix in the older form; before the first one stands their number, in 32 bits. 0 on success. */
 int write_imatrix_entry(FILE *f, const char *name, const float *values, int32_t n);
 

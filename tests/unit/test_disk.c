@@ -289,8 +289,8 @@ TEST(contexts_share_slots)
     }
 }
 
-TEST_MAIN(T(read_errors), T(short_reads_and_no_direct_reads), T(cancelled_while_the_disk_hangs), T(failed_for_somebody_else),
-          T(file_shrinks_and_comes_back), T(contexts_share_slots))
+TEST_MAIN_IN_OWN_FOLDER(T(read_errors), T(short_reads_and_no_direct_reads), T(cancelled_while_the_disk_hangs), T(failed_for_somebody_else),
+                        T(file_shrinks_and_comes_back), T(contexts_share_slots))
 #else
 TEST(disks)
 {

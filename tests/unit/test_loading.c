@@ -533,8 +533,8 @@ TEST(importance)
     remove(OUT);
 }
 
-TEST_MAIN(T(read_errors), T(short_reads), T(files_are_not_needed_any_more), T(file_shrinks_while_weights_are_read),
-          T(file_shrinks_at_any_read), T(file_shrinks_once_it_is_mapped), T(pictures), T(converting), T(importance))
+TEST_MAIN_IN_OWN_FOLDER(T(read_errors), T(short_reads), T(files_are_not_needed_any_more), T(file_shrinks_while_weights_are_read),
+                        T(file_shrinks_at_any_read), T(file_shrinks_once_it_is_mapped), T(pictures), T(converting), T(importance))
 #else
 TEST(loading)
 {

@@ -343,5 +343,5 @@ TEST(routing_is_counted)
     llama4_model_release(model);
 }
 
-TEST_MAIN(T(same_bits), T(guesses), T(budgets), T(what_fits_is_not_streamed), T(a_batch_is_cut_to_the_room), T(bad_parameters), T(from_memory),
-          T(out_of_memory), T(experts_to_a_file_and_back), T(routing_is_counted))
+TEST_MAIN_IN_OWN_FOLDER(T(same_bits), T(guesses), T(budgets), T(what_fits_is_not_streamed), T(a_batch_is_cut_to_the_room), T(bad_parameters), T(from_memory),
+                        T(out_of_memory), T(experts_to_a_file_and_back), T(routing_is_counted))
