@@ -35,7 +35,10 @@ static inline L4_ALWAYS_INLINE void i16_chain(const int rows, const int wide, co
         p16 in[L4_ATTENTION_WIDE];
         L4_UNROLL(4)
         for (int c = 0; c < wide; c++) {
-            L4_ASK_TO_READ(soon + 64 * c, 2);
+            if (rows < L4_ATTENTION_ROWS) /* one pass over all of it: then the first level is faster */
+                L4_ASK_TO_READ(soon + 64 * c, 3);
+            else
+                L4_ASK_TO_READ(soon + 64 * c, 2);
             in[c] = p16_load(from + 64 * c);
         }
         L4_UNROLL(8)
