@@ -26,7 +26,6 @@ static inline p16 p16_sub(p16 a, p16 b) { return _mm512_sub_epi32(a, b); }
 static inline p16 p16_mul(p16 a, p16 b) { return _mm512_mullo_epi32(a, b); }
 static inline p16 p16_shl(p16 a, int n) { return _mm512_slli_epi32(a, (unsigned)n); }
 static inline p16 p16_shr(p16 a, int n) { return _mm512_srli_epi32(a, (unsigned)n); }
-static inline p16 p16_gather(const uint8_t *table, p16 index) { return _mm512_i32gather_epi32(index, table, 4); }
 static inline p16 p16_bytes_at(const uint8_t table[16], p16 b) { return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(bytes16(table)), b); }
 static inline p16 p16_spread(p16 a)
 {
