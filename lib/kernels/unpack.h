@@ -39,12 +39,6 @@ static inline p16 p16_with_signs(p16 magnitudes, p16 signs, const int which, con
     return p16_sub(more, p16_set_bytes(128 - plus));
 }
 
-/* Sixteen of MXFP4's scales, as the bits of floats. */
-static inline p16 p16_mxfp4_scales(const uint8_t *e)
-{
-    return p16_gather((const uint8_t *)l4_mxfp4_scales, p16_load_u8(e));
-}
-
 /* Each byte times the lane's factor, which is small enough. */
 static inline p16 p16_mul_bytes(p16 bytes, p16 factor)
 {
@@ -152,9 +146,18 @@ static inline void unpack_iq4_nl(const uint8_t *from, l4_tile *to)
     looked_up(AT(2), iq4_plus_128, to);
 }
 
+/* l4_mxfp4_scales[e] without a table: the bits (e - 1) << 23, and below 2 (e + 1) << 21, which is the larger number only there. */
+static inline void mxfp4_scales(p16 e, float *to)
+{
+    p16_store((uint8_t *)to, p16_shl(p16_sub(e, p16_set(1)), 23));
+    const v16 normal = v16_load(to);
+    p16_store((uint8_t *)to, p16_shl(p16_add(e, p16_set(1)), 21));
+    v16_store(to, v16_max(normal, v16_load(to)));
+}
+
 static inline void unpack_mxfp4(const uint8_t *from, l4_tile *to)
 {
-    p16_store((uint8_t *)to->scale, p16_mxfp4_scales(AT(0)));
+    mxfp4_scales(p16_load_u8(AT(0)), to->scale);
     looked_up(AT(1), mxfp4_plus, to);
 }
 
@@ -182,22 +185,8 @@ static inline void some_q2_k(const uint8_t *from, int b, l4_tile *to)
 
 static inline void unpack_q2_k(const uint8_t *from, l4_tile *to)
 {
-    v16 d = v16_from_f16(AT(80)), m = minus(v16_from_f16(AT(82)));
-    for (int half = 0; half < 2; half++) {
-        p16 q[8];
-        load_eight(AT(16 + 32 * half), q);
-        for (int b = 4 * half; b < 4 * half + 4; b++, to++) {
-            p16 first = p16_load_u8(AT(2 * b)), second = p16_load_u8(AT(2 * b + 1)), fifteen = p16_set(15);
-            p16 minimum = p16_shr(second, 4), scales[2] = {p16_and(first, fifteen), p16_and(second, fifteen)};
-            v16_store(to->scale, d);
-            v16_store(to->other, v16_mul(m, p16_to_v16(minimum)));
-            v16_store(to->third, v16_mul(m, p16_to_v16(p16_sub(p16_shr(first, 4), minimum))));
-            for (int i = 0; i < 8; i++) { /* four bytes of at most 3 times at most 15 at once */
-                p16_store(to->w[i], p16_mul_bytes(bits(q[i], 0, 3), scales[i / 4]));
-                q[i] = p16_shr(q[i], 2);
-            }
-        }
-    }
+    for (int b = 0; b < 8; b++)
+        some_q2_k(from, b, to + b);
 }
 
 /* Scale s of sixteen, of six bits less 32. */
@@ -221,23 +210,8 @@ static inline void some_q3_k(const uint8_t *from, int b, l4_tile *to)
 
 static inline void unpack_q3_k(const uint8_t *from, l4_tile *to)
 {
-    v16 d = v16_from_f16(AT(108));
-    p16 third[8];
-    load_eight(AT(0), third);
-    for (int half = 0; half < 2; half++) {
-        p16 q[8];
-        load_eight(AT(32 + 32 * half), q);
-        for (int b = 4 * half; b < 4 * half + 4; b++, to++) {
-            q3_k_scale(from, 2 * b, d, to->scale);
-            q3_k_scale(from, 2 * b + 1, d, to->other);
-            for (int i = 0; i < 8; i++) {
-                p16 four = p16_shl(bits(third[i], 0, 1), 2);
-                p16_store_plus(to->w[i], p16_add(p16_add(bits(q[i], 0, 3), four), p16_set_bytes(HALVES_32 - 4)));
-                q[i] = p16_shr(q[i], 2);
-                third[i] = p16_shr(third[i], 1);
-            }
-        }
-    }
+    for (int b = 0; b < 8; b++)
+        some_q3_k(from, b, to + b);
 }
 
 /* Scale and minimum of 32 columns, from the twelve bytes of Q4_K and Q5_K. */

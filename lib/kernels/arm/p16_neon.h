@@ -132,7 +132,6 @@ static inline p16 p16_with_signs(p16 magnitudes, p16 signs, const int which, con
     return quad(with_signs(magnitudes.a, signs.a, bits), with_signs(magnitudes.b, signs.b, bits), with_signs(magnitudes.c, signs.c, bits),
                 with_signs(magnitudes.d, signs.d, bits));
 }
-static inline p16 p16_mxfp4_scales(const uint8_t *p) { return p16_gather((const uint8_t *)l4_mxfp4_scales, p16_load_u8(p)); }
 static inline p16 p16_mul_bytes(p16 bytes, p16 factor) { return p16_mul(bytes, factor); }
 static inline float32x4_t to_f32(uint32x4_t x) { return vcvtq_f32_s32(vreinterpretq_s32_u32(x)); }
 static inline v16 p16_to_v16(p16 x) { return FOUR_1(to_f32, x); }

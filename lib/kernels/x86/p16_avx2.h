@@ -80,16 +80,6 @@ static inline p16 p16_with_signs(p16 magnitudes, p16 signs, const int which, con
 {
     return pair(with_signs(magnitudes.a, signs.a, which, plus), with_signs(magnitudes.b, signs.b, which, plus));
 }
-static inline __m256i mxfp4_scales(__m256i e) /* packed.c has a table; this is quicker than gathering */
-{
-    const __m256i one = _mm256_set1_epi32(1);
-    return _mm256_max_epi32(_mm256_slli_epi32(_mm256_sub_epi32(e, one), 23), _mm256_slli_epi32(_mm256_add_epi32(e, one), 21)); /* below 2 the second */
-}
-static inline p16 p16_mxfp4_scales(const uint8_t *p)
-{
-    const p16 e = p16_load_u8(p);
-    return pair(mxfp4_scales(e.a), mxfp4_scales(e.b));
-}
 static inline p16 p16_mul_bytes(p16 bytes, p16 factor)
 {
     p16 both = p16_or(factor, p16_shl(factor, 16));

@@ -84,11 +84,6 @@ static inline p16 p16_signed_at(const uint8_t table[16], p16 codes, const int by
     return p16_bytes_at(table, fields);
 }
 
-static inline p16 p16_mxfp4_scales(const uint8_t *p) /* packed.c has a table; this is quicker than gathering */
-{
-    const p16 e = p16_load_u8(p), one = _mm512_set1_epi32(1);
-    return _mm512_max_epi32(_mm512_slli_epi32(_mm512_sub_epi32(e, one), 23), _mm512_slli_epi32(_mm512_add_epi32(e, one), 21)); /* below 2 the second */
-}
 static inline p16 p16_mul_bytes(p16 bytes, p16 factor)
 {
     return _mm512_mullo_epi16(bytes, _mm512_or_si512(factor, _mm512_slli_epi32(factor, 16)));

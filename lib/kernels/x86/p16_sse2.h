@@ -125,7 +125,6 @@ static inline p16 p16_with_signs(p16 magnitudes, p16 signs, const int which, con
     return quad(with_signs(magnitudes.a, signs.a, bits, plus), with_signs(magnitudes.b, signs.b, bits, plus), with_signs(magnitudes.c, signs.c, bits, plus),
                 with_signs(magnitudes.d, signs.d, bits, plus));
 }
-static inline p16 p16_mxfp4_scales(const uint8_t *p) { return p16_gather((const uint8_t *)l4_mxfp4_scales, p16_load_u8(p)); }
 static inline p16 p16_mul_bytes(p16 bytes, p16 factor)
 {
     const p16 both = p16_or(factor, p16_shl(factor, 16));
