@@ -35,7 +35,7 @@ static inline L4_ALWAYS_INLINE void i16_chain(const int rows, const int wide, co
         p16 in[L4_ATTENTION_WIDE];
         L4_UNROLL(4)
         for (int c = 0; c < wide; c++) {
-            if (rows < L4_ATTENTION_ROWS) /* one token's: nothing comes back to it, and the first level is faster */
+            if (rows < L4_ATTENTION_ROWS) /* mostly one token's: no other pass comes by, and the first level is faster */
                 L4_ASK_TO_READ(soon + 64 * c, 3);
             else
                 L4_ASK_TO_READ(soon + 64 * c, 2);

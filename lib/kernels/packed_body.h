@@ -375,8 +375,7 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
         store_rows(sums, group, rows, y, ldy);                                                                          \
     }
 
-/* For IQ types that was worth 7 to 19 % with AVX-512 VNNI and nothing with AVX2, where gathering takes most of the time; and code that is there twice takes
- * room. */
+/* For IQ types that was worth 7 to 19 % with AVX-512 VNNI and nothing with AVX2; and code that is there twice takes room. */
 #if !defined(L4_IQ_TILES)
 #define L4_IQ_TILES 8
 #endif
