@@ -200,6 +200,22 @@ static void check_all_codes(void)
     check_codes("iq3_s", l4_iq3_s_grid[0], 4, l4_iq3_s_codes, 512, odd, 3, 2);
 }
 
+/* The scales of tiles of MXFP4, which all instruction sets compute alike, against the table. */
+static void check_mxfp4_scales(const l4_kernels *k, const char *level)
+{
+    uint8_t panel[L4_PANEL * 17] = {0};
+    l4_tile tile;
+    int same = 1;
+    for (int first = 0; first < 256; first += L4_PANEL) {
+        for (int r = 0; r < L4_PANEL; r++)
+            panel[r] = (uint8_t)(first + r);
+        k->unpack[L4_MXFP4](panel, 1, &tile);
+        for (int r = 0; r < L4_PANEL; r++)
+            same &= l4_f32_bits(tile.scale[r]) == l4_mxfp4_scales[first + r];
+    }
+    report("scales", "mxfp4", level, same);
+}
+
 int main(void)
 {
     static uint8_t data[1 << 19];
@@ -220,6 +236,7 @@ int main(void)
         }
         for (uint32_t i = 0; i < n; i++)
             check_type(&k, &records[i], instruction_sets[l].name);
+        check_mxfp4_scales(&k, instruction_sets[l].name);
     }
     printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
     return failed != 0 || passed == 0;
