@@ -13,10 +13,12 @@ size_t l4_attention_scratch(size_t heads, size_t kv_heads, size_t d)
 typedef struct job {
     const l4_exec *exec;
     const l4_attention_args *args;
-    float factor; /* 1 / sqrt(d) */
+    float factor;  /* 1 / sqrt(d) */
+    size_t heads;  /* of keys and values that a piece of work takes together, at most */
+    size_t pieces; /* of each run */
 } job;
 
-/* A run's queries that share one key and value head, as rows: token after token, head after head. */
+/* A run's queries that share one key and value head, as rows: token after token, head after head. Several heads' rows follow each other. */
 typedef struct rows {
     size_t n, share;
     int slot;                     /* of the kernels that take them */
@@ -31,13 +33,21 @@ typedef struct rows {
     float *opened;                /* [BLOCK * d] */
 } rows;
 
-static rows lay_out(const job *j, const l4_attention_run *run, size_t g, float *scratch)
+/* Which of the queries, and of the results, row i is, if the first row is of head g of keys and values. */
+static size_t query(const job *j, const l4_attention_run *run, size_t g, size_t i)
+{
+    const size_t share = j->args->heads / j->args->kv_heads, of_head = run->tokens * share;
+    return (run->first + i % of_head / share) * j->args->heads + (g + i / of_head) * share + i % share;
+}
+
+/* The queries of `heads` heads of keys and values from g on. */
+static rows lay_out(const job *j, const l4_attention_run *run, size_t g, size_t heads, float *scratch)
 {
     const l4_attention_args *a = j->args;
     const l4_kernels *k = j->exec->kernels;
-    const size_t d = a->d, share = a->heads / a->kv_heads, n = run->tokens * share;
+    const size_t d = a->d, share = a->heads / a->kv_heads, of_head = run->tokens * share, n = heads * of_head;
     const int integers = l4_kv_integers(a->kv_slot);
-    rows r = {.n = n, .share = share, .slot = integers || n <= k->attention_rows ? a->kv_slot : L4_KV_F32_SLOT, .opened = scratch};
+    rows r = {.n = n, .share = share, .slot = integers || of_head <= k->attention_rows ? a->kv_slot : L4_KV_F32_SLOT, .opened = scratch};
     r.q = r.opened + BLOCK * d;
     r.q_int = (int16_t *)(void *)r.q;
     r.out = r.q + n * d;
@@ -49,7 +59,7 @@ static rows lay_out(const job *j, const l4_attention_run *run, size_t g, float *
     r.q_unit = r.shrink + n;
     r.weight_unit = r.q_unit + n;
     for (size_t i = 0; i < n; i++) {
-        const float *from = a->q + ((run->first + i / share) * a->heads + g * share + i % share) * d;
+        const float *from = a->q + query(j, run, g, i) * d;
         if (integers)
             r.q_unit[i] = k->i16_quantize(from, d, r.q_int + i * d) * j->factor;
         else
@@ -61,13 +71,12 @@ static rows lay_out(const job *j, const l4_attention_run *run, size_t g, float *
     return r;
 }
 
-/* Without the first `blind` tokens. */
-static rows rest_of(rows r, size_t blind, size_t d)
+/* n of the rows, from `first` on. */
+static rows part_of(rows r, size_t first, size_t n, size_t d)
 {
-    const size_t n = blind * r.share;
-    r.n -= n;
-    r.q += n * d, r.q_int += n * d, r.q_unit += n, r.out += n * d, r.scores += n * BLOCK, r.weights += n * BLOCK;
-    r.weight_unit += n, r.max += n, r.sum += n, r.shrink += n;
+    r.n = n;
+    r.q += first * d, r.q_int += first * d, r.q_unit += first, r.out += first * d, r.scores += first * BLOCK, r.weights += first * BLOCK;
+    r.weight_unit += first, r.max += first, r.sum += first, r.shrink += first;
     return r;
 }
 
@@ -133,40 +142,58 @@ static void float_block(const job *j, const rows *r, const block *b, size_t seen
     }
 }
 
-static void one_head(const job *j, const l4_attention_run *run, size_t g, float *scratch)
+/* Block after block, all heads of each: they lie side by side, and memory gives long stretches faster. */
+static void some_heads(const job *j, const l4_attention_run *run, size_t g, size_t heads, float *scratch)
 {
     const l4_attention_args *a = j->args;
     const size_t d = a->d, plane = l4_attention_plane(d, a->kv_slot);
-    const rows all = lay_out(j, run, g, scratch);
-    uint64_t most = run->keys + run->tokens - 1;
+    const rows all = lay_out(j, run, g, heads, scratch);
+    const size_t of_head = all.n / heads;
+    const uint64_t most = run->keys + run->tokens - 1;
     for (uint64_t start = 0; start < most; start += BLOCK) {
-        const uint8_t *keys = run->pages[start / BLOCK] + a->layer_offset + g * plane;
-        const uint8_t *next = start + BLOCK < most ? run->pages[start / BLOCK + 1] + a->layer_offset + g * plane : NULL;
-        const block b = {keys, keys + a->kv_heads * plane, next, most - start < BLOCK ? (size_t)(most - start) : BLOCK};
         const size_t blind = start < run->keys ? 0 : (size_t)(start - run->keys + 1); /* tokens before this block */
         const uint64_t seen = run->keys + blind - start;
-        const rows r = rest_of(all, blind, d);
-        (l4_kv_integers(a->kv_slot) ? integer_block : float_block)(j, &r, &b, seen < BLOCK ? (size_t)seen : BLOCK);
+        const uint8_t *const *page = &run->pages[start / BLOCK], *keys = page[0] + a->layer_offset + 2 * g * plane;
+        const uint8_t *after = start + BLOCK < most ? page[1] + a->layer_offset + 2 * g * plane : NULL;
+        for (size_t h = 0; h < heads; h++, keys += 2 * plane) {
+            const block b = {keys, keys + plane, h + 1 < heads ? keys + 2 * plane : after, most - start < BLOCK ? (size_t)(most - start) : BLOCK};
+            const rows r = part_of(all, h * of_head + blind * all.share, of_head - blind * all.share, d);
+            (l4_kv_integers(a->kv_slot) ? integer_block : float_block)(j, &r, &b, seen < BLOCK ? (size_t)seen : BLOCK);
+        }
     }
     for (size_t i = 0; i < all.n; i++)
-        j->exec->kernels->scale(all.out + i * d, 1.0f / all.sum[i], NULL, a->out + ((run->first + i / all.share) * a->heads + g * all.share + i % all.share) * d, d);
+        j->exec->kernels->scale(all.out + i * d, 1.0f / all.sum[i], NULL, a->out + query(j, run, g, i) * d, d);
 }
 
 static void task(void *argument, size_t begin, size_t end, int worker)
 {
     const job *j = argument;
     float *scratch = j->exec->scratch + (size_t)worker * j->exec->scratch_size;
-    for (size_t i = begin; i < end; i++)
-        one_head(j, &j->args->runs[i / j->args->kv_heads], i % j->args->kv_heads, scratch);
+    for (size_t i = begin; i < end; i++) {
+        const size_t g = i % j->pieces * j->heads, left = j->args->kv_heads - g;
+        some_heads(j, &j->args->runs[i / j->pieces], g, left < j->heads ? left : j->heads, scratch);
+    }
+}
+
+/* As many heads together as leave each thread two pieces, and as have room: that of a full run's one head. */
+static size_t heads_together(const l4_exec *e, const l4_attention_args *a)
+{
+    size_t tokens = 1;
+    for (size_t i = 0; i < a->n_runs; i++)
+        tokens = a->runs[i].tokens > tokens ? a->runs[i].tokens : tokens;
+    const size_t fit = L4_ATTENTION_TOKENS / tokens, even = a->n_runs * a->kv_heads / (2 * (size_t)l4_pool_threads(e->pool));
+    const size_t n = fit < even ? fit : even;
+    return n < 1 ? 1 : n < a->kv_heads ? n : a->kv_heads;
 }
 
 void l4_attention(const l4_exec *e, const l4_attention_args *args)
 {
-    job j = {e, args, 1.0f / sqrtf((float)args->d)};
+    job j = {e, args, 1.0f / sqrtf((float)args->d), heads_together(e, args), 0};
+    j.pieces = (args->kv_heads + j.heads - 1) / j.heads;
     double work = 0;
     for (size_t i = 0; i < args->n_runs; i++)
         work += 2.0 * (double)args->runs[i].keys * (double)(args->runs[i].tokens * args->heads * args->d);
-    size_t n = args->n_runs * args->kv_heads;
+    size_t n = args->n_runs * j.pieces;
     /* Runs late in a long sequence cost more than early ones: small pieces even out. */
     l4_pool_run(e->pool, task, &j, n, work < L4_SMALL_WORK ? n : 1);
 }

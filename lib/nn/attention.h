@@ -4,7 +4,7 @@
 
 #include "nn/exec.h"
 
-/* A page holds L4_ATTENTION_BLOCK positions. For one layer, from `layer_offset`: a plane of keys for each head, [d][positions], then one of
+/* A page holds L4_ATTENTION_BLOCK positions. For one layer, from `layer_offset`, for each head: a plane of keys, [d][positions], then one of
  * values, [positions][d], in the cache's type. So scores and sums have their results side by side in memory. Integers lie in pairs, [d / 2][positions][2]
  * and [positions / 2][d][2], and a plane of them ends with the float32 units of its positions. */
 typedef struct l4_attention_run {

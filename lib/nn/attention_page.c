@@ -37,7 +37,7 @@ static void store_floats(const l4_kernels *k, uint8_t *layer, size_t kv_heads, s
 {
     const size_t size = element(kv_slot), plane = l4_attention_plane(d, kv_slot);
     uint8_t row[64 * 4];
-    for (size_t h = 0; h < kv_heads; h++, layer += plane)
+    for (size_t h = 0; h < kv_heads; h++, layer += 2 * plane) {
         for (size_t i = 0; i < d; i += 64) {
             size_t n = d - i < 64 ? d - i : 64;
             uint8_t *to = layer + (i * BLOCK + at) * size;
@@ -45,8 +45,8 @@ static void store_floats(const l4_kernels *k, uint8_t *layer, size_t kv_heads, s
             for (size_t c = 0; c < n; c++)
                 memcpy(to + c * BLOCK * size, row + c * size, size);
         }
-    for (size_t h = 0; h < kv_heads; h++, layer += plane)
-        k->kv_store[kv_slot](value + h * d, layer + at * d * size, d);
+        k->kv_store[kv_slot](value + h * d, layer + plane + at * d * size, d);
+    }
 }
 
 /* A number to both bytes of its place, or to one. */
@@ -87,8 +87,8 @@ static void store_integers(const l4_kernels *k, uint8_t *layer, size_t kv_heads,
     const size_t plane = l4_attention_plane(d, kv_slot), units = l4_attention_units(d, kv_slot), size = element(kv_slot), n = kv_slot == L4_KV_Q8_0_SLOT ? factors(d) : 0;
     int16_t q[L4_MAX_HEAD];
     uint8_t f[L4_MAX_HEAD / L4_I8_BLOCK];
-    for (size_t h = 0; h < kv_heads; h++, layer += plane) {
-        uint8_t *values = layer + kv_heads * plane, *key_factors = layer + d * BLOCK, *value_factors = values + d * BLOCK;
+    for (size_t h = 0; h < kv_heads; h++, layer += 2 * plane) {
+        uint8_t *values = layer + plane, *key_factors = layer + d * BLOCK, *value_factors = values + d * BLOCK;
         float *key_unit = (float *)(void *)(layer + units) + at, *value_unit = (float *)(void *)(values + units) + at;
         *key_unit = to_integers(k, kv_slot, key + h * d, d, q, f);
         put_key(layer, d, size, at, q);
