@@ -42,8 +42,14 @@ static inline void p16_store(uint8_t *p, p16 a)
             p[4 * i + k] = (uint8_t)(a.lane[i] >> 8 * k);
 }
 
-/* Four bytes of a table at each index. */
-static inline p16 p16_gather(const uint8_t *table, p16 index) { EACH(l4_load_u32(table + 4 * index.lane[i])); }
+/* Entries of a table, of four bytes or of eight, the first four and the others, at sixteen indices of 16 bits, of which at + 4 is the second. */
+static inline p16 p16_fours(const uint8_t *table, const uint8_t *at) { EACH(l4_load_u32(table + 4 * (size_t)l4_load_u16(at + 4 * i))); }
+static inline p16 eights(const uint8_t *table, const uint8_t *at) { EACH(l4_load_u32(table + 8 * (size_t)l4_load_u16(at + 4 * i))); }
+static inline void p16_eights(const uint8_t *table, const uint8_t *at, p16 *first, p16 *second)
+{
+    *first = eights(table, at);
+    *second = eights(table + 4, at);
+}
 
 /* table[b] for each byte b < 16. */
 static inline p16 p16_bytes_at(const uint8_t table[16], p16 b)

@@ -329,6 +329,11 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
 #endif
 #define MAKE_all(slot) unpack_##slot(from, to)
 #define MAKE_some(slot) some_##slot(from, b, to)
+#if defined(L4_CODES)
+#define MAKE_iq MAKE_some
+#else
+#define MAKE_iq MAKE_all
+#endif
 #define PANEL_TYPE(slot, type, kind, cols, bytes, few, made)                                                            \
     static ONE_COPY void slot##_spread(const uint8_t *from, l4_tile *to)                                                \
     {                                                                                                                   \
@@ -392,13 +397,13 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
     X(q4_k, L4_Q4_K, L4_TILE_MINIMUM, 256, 144, 2, some)                \
     X(q5_k, L4_Q5_K, L4_TILE_MINIMUM, 256, 176, 8, all)                 \
     X(q6_k, L4_Q6_K, L4_TILE_HALVES_32, 256, 210, 8, all)               \
-    X(iq2_xxs, L4_IQ2_XXS, L4_TILE_OFFSET_64, 256, 66, L4_IQ_TILES, some)   \
-    X(iq2_xs, L4_IQ2_XS, L4_TILE_HALVES_64, 256, 74, L4_IQ_TILES, some)     \
-    X(iq3_xxs, L4_IQ3_XXS, L4_TILE_OFFSET_64, 256, 98, L4_IQ_TILES, some)   \
+    X(iq2_xxs, L4_IQ2_XXS, L4_TILE_OFFSET_64, 256, 66, L4_IQ_TILES, iq)     \
+    X(iq2_xs, L4_IQ2_XS, L4_TILE_HALVES_64, 256, 74, L4_IQ_TILES, iq)       \
+    X(iq3_xxs, L4_IQ3_XXS, L4_TILE_OFFSET_64, 256, 98, L4_IQ_TILES, iq)     \
     X(iq1_s, L4_IQ1_S, L4_TILE_OFFSET_16, 256, 50, 8, all)              \
     X(iq4_nl, L4_IQ4_NL, L4_TILE_OFFSET_128, 32, 18, 1, all)            \
-    X(iq3_s, L4_IQ3_S, L4_TILE_OFFSET_16, 256, 110, L4_IQ_TILES, some)      \
-    X(iq2_s, L4_IQ2_S, L4_TILE_HALVES_64, 256, 82, L4_IQ_TILES, some)       \
+    X(iq3_s, L4_IQ3_S, L4_TILE_OFFSET_16, 256, 110, L4_IQ_TILES, iq)        \
+    X(iq2_s, L4_IQ2_S, L4_TILE_HALVES_64, 256, 82, L4_IQ_TILES, iq)         \
     X(iq4_xs, L4_IQ4_XS, L4_TILE_OFFSET_128, 256, 136, 1, some)         \
     X(iq1_m, L4_IQ1_M, L4_TILE_HALVES_32, 256, 56, 8, all)              \
     X(mxfp4, L4_MXFP4, L4_TILE_OFFSET_16, 32, 17, 1, all)

@@ -72,18 +72,19 @@ static inline p16 p16_sub(p16 x, p16 y) { return QUAD_2(vsubq_u32, x, y); }
 static inline p16 p16_mul(p16 x, p16 y) { return QUAD_2(vmulq_u32, x, y); }
 static inline p16 p16_shl(p16 x, int n) { return quad(x.a << n, x.b << n, x.c << n, x.d << n); } /* immediate where n is a constant */
 static inline p16 p16_shr(p16 x, int n) { return quad(x.a >> n, x.b >> n, x.c >> n, x.d >> n); }
-static inline uint32x4_t gather(const uint8_t *table, uint32x4_t i)
+static inline uint32x4_t four_fours(const uint8_t *table, const uint8_t *at)
 {
     uint32_t r[4];
-    memcpy(&r[0], table + 4 * (size_t)vgetq_lane_u32(i, 0), 4);
-    memcpy(&r[1], table + 4 * (size_t)vgetq_lane_u32(i, 1), 4);
-    memcpy(&r[2], table + 4 * (size_t)vgetq_lane_u32(i, 2), 4);
-    memcpy(&r[3], table + 4 * (size_t)vgetq_lane_u32(i, 3), 4);
+    for (int k = 0; k < 4; k++) {
+        uint16_t i;
+        memcpy(&i, at + 4 * k, sizeof i);
+        memcpy(&r[k], table + 4 * (size_t)i, sizeof r[k]);
+    }
     return vld1q_u32(r);
 }
-static inline p16 p16_gather(const uint8_t *table, p16 i)
+static inline p16 p16_fours(const uint8_t *table, const uint8_t *at)
 {
-    return quad(gather(table, i.a), gather(table, i.b), gather(table, i.c), gather(table, i.d));
+    return quad(four_fours(table, at), four_fours(table, at + 16), four_fours(table, at + 32), four_fours(table, at + 48));
 }
 static inline uint32x4_t bytes_at(uint8x16_t t, uint32x4_t b) { return vreinterpretq_u32_u8(vqtbl1q_u8(t, vreinterpretq_u8_u32(b))); }
 static inline p16 p16_bytes_at(const uint8_t table[16], p16 b)
@@ -101,23 +102,25 @@ static inline uint8x16_t spread(uint32x4_t x, uint32_t bits)
 static inline p16 p16_spread(p16 x) { return QUAD_1(SPREAD, x); }
 #undef SPREAD
 #define L4_P16_OWN
-static inline uint64x2_t two_of(const uint8_t *table, uint32_t i, uint32_t j)
+static inline uint32x4_t two_eights(const uint8_t *table, const uint8_t *at)
 {
-    return vcombine_u64(vreinterpret_u64_u8(vld1_u8(table + 8 * (size_t)i)), vreinterpret_u64_u8(vld1_u8(table + 8 * (size_t)j)));
+    uint16_t i, j;
+    memcpy(&i, at, sizeof i);
+    memcpy(&j, at + 4, sizeof j);
+    return vreinterpretq_u32_u8(vcombine_u8(vld1_u8(table + 8 * (size_t)i), vld1_u8(table + 8 * (size_t)j)));
 }
-static inline void gather_eight(const uint8_t *table, uint32x4_t i, uint32x4_t *first, uint32x4_t *second)
+static inline void four_eights(const uint8_t *table, const uint8_t *at, uint32x4_t *first, uint32x4_t *second)
 {
-    uint32x4_t low = vreinterpretq_u32_u64(two_of(table, vgetq_lane_u32(i, 0), vgetq_lane_u32(i, 1)));
-    uint32x4_t high = vreinterpretq_u32_u64(two_of(table, vgetq_lane_u32(i, 2), vgetq_lane_u32(i, 3)));
+    const uint32x4_t low = two_eights(table, at), high = two_eights(table, at + 8);
     *first = vuzp1q_u32(low, high);
     *second = vuzp2q_u32(low, high);
 }
-static inline void p16_gather_eight(const uint8_t *table, p16 i, p16 *first, p16 *second)
+static inline void p16_eights(const uint8_t *table, const uint8_t *at, p16 *first, p16 *second)
 {
-    gather_eight(table, i.a, &first->a, &second->a);
-    gather_eight(table, i.b, &first->b, &second->b);
-    gather_eight(table, i.c, &first->c, &second->c);
-    gather_eight(table, i.d, &first->d, &second->d);
+    four_eights(table, at, &first->a, &second->a);
+    four_eights(table, at + 16, &first->b, &second->b);
+    four_eights(table, at + 32, &first->c, &second->c);
+    four_eights(table, at + 48, &first->d, &second->d);
 }
 static inline uint32x4_t with_signs(uint32x4_t magnitudes, uint32x4_t signs, uint32_t bits)
 {

@@ -34,12 +34,23 @@ static inline p16 p16_spread(p16 a)
 #undef M
 }
 #define L4_P16_OWN
-static inline void p16_gather_eight(const uint8_t *table, p16 index, p16 *first, p16 *second)
+/* Entries at indices 0, 1, 4, 5, 8, 9, ... of sixteen: loaded into all lanes, of which a mask takes one: on Zen 5 in two thirds of the time of gathering them. */
+static inline __m512 half_of_eights(const uint8_t *table, const uint8_t *at)
 {
-    const p16 even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    __m512i a = _mm512_i32gather_epi64(_mm512_castsi512_si256(index), table, 8), b = _mm512_i32gather_epi64(_mm512_extracti64x4_epi64(index, 1), table, 8);
-    *first = _mm512_permutex2var_epi32(a, even, b);
-    *second = _mm512_permutex2var_epi32(a, _mm512_or_si512(even, _mm512_set1_epi32(1)), b);
+    __m512i all = _mm512_setzero_si512();
+    L4_UNROLL(8)
+    for (int i = 0; i < 8; i++) {
+        uint16_t index;
+        memcpy(&index, at + 4 * (i % 2 + i / 2 * 4), sizeof index);
+        all = _mm512_mask_broadcastq_epi64(all, (__mmask8)(1 << i), _mm_loadl_epi64((const __m128i *)(const void *)(table + 8 * (size_t)index)));
+    }
+    return _mm512_castsi512_ps(all);
+}
+static inline void p16_eights(const uint8_t *table, const uint8_t *at, p16 *first, p16 *second)
+{
+    const __m512 a = half_of_eights(table, at), b = half_of_eights(table, at + 8);
+    *first = _mm512_castps_si512(_mm512_shuffle_ps(a, b, 0x88));
+    *second = _mm512_castps_si512(_mm512_shuffle_ps(a, b, 0xdd));
 }
 
 /* Bytes of each lane whose bit is set: of the lowest byte of `signs` for which = 0, 1, four each; of the next one for 2, 3; ... */

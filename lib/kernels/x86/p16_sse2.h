@@ -8,7 +8,7 @@
 
 #define L4_STEP_TOKENS 2
 #define L4_ALWAYS_INLINE __attribute__((always_inline))
-#define L4_LARGE_UNPACK /* no shuffles of bytes, no gathering */
+#define L4_LARGE_UNPACK /* no shuffles of bytes */
 #define L4_DOT_HALF /* sixteen columns at once: below */
 
 typedef struct p16 {
@@ -62,14 +62,13 @@ static inline p16 p16_add(p16 x, p16 y) { return QUAD_2(_mm_add_epi32, x, y); }
 static inline p16 p16_sub(p16 x, p16 y) { return QUAD_2(_mm_sub_epi32, x, y); }
 static inline p16 p16_shl(p16 x, int n) { return quad(_mm_slli_epi32(x.a, n), _mm_slli_epi32(x.b, n), _mm_slli_epi32(x.c, n), _mm_slli_epi32(x.d, n)); }
 static inline p16 p16_shr(p16 x, int n) { return quad(_mm_srli_epi32(x.a, n), _mm_srli_epi32(x.b, n), _mm_srli_epi32(x.c, n), _mm_srli_epi32(x.d, n)); }
-static inline p16 p16_gather(const uint8_t *table, p16 i)
+static inline p16 p16_fours(const uint8_t *table, const uint8_t *at)
 {
     uint8_t all[64];
-    p16_store(all, i);
     for (size_t r = 0; r < 16; r++) {
-        uint32_t at;
-        memcpy(&at, all + 4 * r, 4);
-        memcpy(all + 4 * r, table + 4 * (size_t)at, 4);
+        uint16_t i;
+        memcpy(&i, at + 4 * r, sizeof i);
+        memcpy(all + 4 * r, table + 4 * (size_t)i, 4);
     }
     return p16_load(all);
 }
@@ -91,27 +90,28 @@ static inline __m128i spread(__m128i x, int bits)
 static inline p16 p16_spread(p16 x) { return QUAD_1(SPREAD, x); }
 #undef SPREAD
 #define L4_P16_OWN
-static inline __m128i two_of(const uint8_t *table, uint32_t i, uint32_t j)
+static inline __m128 two_eights(const uint8_t *table, const uint8_t *at)
 {
+    uint16_t i[2];
     uint64_t both[2];
-    memcpy(&both[0], table + 8 * (size_t)i, 8);
-    memcpy(&both[1], table + 8 * (size_t)j, 8);
-    return _mm_loadu_si128((const __m128i *)(const void *)both);
+    memcpy(&i[0], at, sizeof i[0]);
+    memcpy(&i[1], at + 4, sizeof i[1]);
+    memcpy(&both[0], table + 8 * (size_t)i[0], 8);
+    memcpy(&both[1], table + 8 * (size_t)i[1], 8);
+    return _mm_castsi128_ps(_mm_loadu_si128((const __m128i *)(const void *)both));
 }
-static inline void gather_eight(const uint8_t *table, __m128i i, __m128i *first, __m128i *second)
+static inline void four_eights(const uint8_t *table, const uint8_t *at, __m128i *first, __m128i *second)
 {
-    uint32_t at[4];
-    _mm_storeu_si128((__m128i *)(void *)at, i);
-    const __m128 low = _mm_castsi128_ps(two_of(table, at[0], at[1])), high = _mm_castsi128_ps(two_of(table, at[2], at[3]));
+    const __m128 low = two_eights(table, at), high = two_eights(table, at + 8);
     *first = _mm_castps_si128(_mm_shuffle_ps(low, high, 0x88));
     *second = _mm_castps_si128(_mm_shuffle_ps(low, high, 0xdd));
 }
-static inline void p16_gather_eight(const uint8_t *table, p16 i, p16 *first, p16 *second)
+static inline void p16_eights(const uint8_t *table, const uint8_t *at, p16 *first, p16 *second)
 {
-    gather_eight(table, i.a, &first->a, &second->a);
-    gather_eight(table, i.b, &first->b, &second->b);
-    gather_eight(table, i.c, &first->c, &second->c);
-    gather_eight(table, i.d, &first->d, &second->d);
+    four_eights(table, at, &first->a, &second->a);
+    four_eights(table, at + 16, &first->b, &second->b);
+    four_eights(table, at + 32, &first->c, &second->c);
+    four_eights(table, at + 48, &first->d, &second->d);
 }
 static inline __m128i with_signs(__m128i magnitudes, __m128i signs, int bits, int plus)
 {
