@@ -23,6 +23,13 @@
 #define L4_ASK_TO_WRITE(p) ((void)(p))
 #endif
 
+/* A vector of sums is whole here, and in a register. GCC would add up in another order, and keep more products than there are registers in memory. */
+#if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
+#define L4_IN_REGISTER(vector) __asm__("" : "+v"(vector))
+#else
+#define L4_IN_REGISTER(vector) ((void)(vector))
+#endif
+
 /* The loop that follows, n times at once. With sanitizers, which look at every access, that takes minutes to compile and gains nothing. */
 #if defined(__GNUC__) && !L4_SANITIZED
 #define L4_UNROLL(n) L4_PRAGMA(GCC unroll n)

@@ -2,6 +2,7 @@
 #ifndef L4_KERNELS_P16_H
 #define L4_KERNELS_P16_H
 
+#include "base/compiler.h"
 #include "kernels/x86/v16_avx2.h"
 
 #define L4_STEP_TOKENS 4
@@ -177,7 +178,10 @@ static inline __m256i dot8(__m256i acc, __m256i w, __m256i x)
 static inline p16 p16_dot(p16 acc, const uint8_t *w, const int8_t *x)
 {
     const __m256i v = four_bytes(x);
-    return pair(dot8(acc.a, bytes32(w), v), dot8(acc.b, bytes32(w + 32), v));
+    p16 r = pair(dot8(acc.a, bytes32(w), v), dot8(acc.b, bytes32(w + 32), v));
+    L4_IN_REGISTER(r.a);
+    L4_IN_REGISTER(r.b);
+    return r;
 }
 
 /* Sums of pairs in 16 bits: weights up to 127 fit, up to 63 leave room for two of them, up to 31 for four. */
@@ -191,13 +195,19 @@ static inline p16_pairs p16_pairs_first(const uint8_t *w, const int8_t *x)
 static inline p16_pairs p16_pairs_next(p16_pairs acc, const uint8_t *w, const int8_t *x)
 {
     p16_pairs more = p16_pairs_first(w, x);
-    return pair(_mm256_add_epi16(acc.a, more.a), _mm256_add_epi16(acc.b, more.b));
+    p16_pairs r = pair(_mm256_add_epi16(acc.a, more.a), _mm256_add_epi16(acc.b, more.b));
+    L4_IN_REGISTER(r.a);
+    L4_IN_REGISTER(r.b);
+    return r;
 }
 static inline p16 p16_half(p16 x) { return pair(_mm256_srai_epi32(x.a, 1), _mm256_srai_epi32(x.b, 1)); } /* signed */
 static inline p16 p16_add_pairs(p16 acc, p16_pairs p)
 {
     __m256i ones = _mm256_set1_epi16(1);
-    return pair(_mm256_add_epi32(acc.a, _mm256_madd_epi16(p.a, ones)), _mm256_add_epi32(acc.b, _mm256_madd_epi16(p.b, ones)));
+    p16 r = pair(_mm256_add_epi32(acc.a, _mm256_madd_epi16(p.a, ones)), _mm256_add_epi32(acc.b, _mm256_madd_epi16(p.b, ones)));
+    L4_IN_REGISTER(r.a);
+    L4_IN_REGISTER(r.b);
+    return r;
 }
 #endif
 

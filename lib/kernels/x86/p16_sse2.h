@@ -186,8 +186,10 @@ static inline L4_ALWAYS_INLINE void p16_dot_half(const int tokens, const int mos
     for (int k = 0; k < 4; k++) {                                                                                               \
         const __m128i both = bytes16(w[k] + (at)), low = _mm_and_si128(both, _mm_set1_epi16(255)), high = _mm_srli_epi16(both, 8); \
         L4_UNROLL(4)                                                                                                            \
-        for (int t = 0; t < tokens; t++)                                                                                        \
+        for (int t = 0; t < tokens; t++) {                                                                                      \
             n[t].part = _mm_add_epi32(n[t].part, _mm_add_epi32(_mm_madd_epi16(low, even[t][k]), _mm_madd_epi16(high, odd[t][k]))); \
+            L4_IN_REGISTER(n[t].part);                                                                                          \
+        }                                                                                                                       \
     }
     ROWS(a, 0)
     ROWS(b, 16)
