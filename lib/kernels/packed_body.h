@@ -71,20 +71,20 @@ static inline L4_ALWAYS_INLINE p16 begin(const l4_tile_kind kind, int32_t sum)
 #if defined(L4_PANEL_PAIRS)
 
 /* acc += w times the four numbers at x, which are in all lanes of `four`. */
-static inline L4_ALWAYS_INLINE p16 dot_four(const int small, const int itself, p16 acc, p16 w, p16 four, const int8_t *x)
+static inline L4_ALWAYS_INLINE p16 dot_four(const int itself, p16 acc, p16 w, p16 four, const int8_t *x)
 {
 #if defined(L4_DOT_AT)
     if (itself)
         return p16_dot_at(acc, w, x);
 #endif
     (void)itself, (void)x;
-    return small ? p16_dot_small(acc, w, four) : p16_dot(acc, w, four);
+    return p16_dot(acc, w, four);
 }
 
 /* n[p][t] += the columns 4 * first .. 4 * end - 1 of a step. Of two panels' products most read x themselves: one instruction less to decode, which
  * counts where a core is shared. If all did, there would be more loads than two ports have time for. */
-static inline L4_ALWAYS_INLINE void dots(const int small, const int panels, const int tokens, int first, int end, const l4_tile *tile, size_t stride,
-                                         const l4_xblock *x, p16 n[2][L4_STEP_TOKENS])
+static inline L4_ALWAYS_INLINE void dots(const int panels, const int tokens, int first, int end, const l4_tile *tile, size_t stride, const l4_xblock *x,
+                                         p16 n[2][L4_STEP_TOKENS])
 {
     L4_UNROLL(8)
     for (int i = first; i < end; i++) {
@@ -94,7 +94,7 @@ static inline L4_ALWAYS_INLINE void dots(const int small, const int panels, cons
             const int8_t *at = x[t].q + 4 * i;
             const p16 four = p16_four(at);
             for (int p = 0; p < panels; p++)
-                n[p][t] = dot_four(small, panels > 1 && t % 3, n[p][t], w[p], four, at);
+                n[p][t] = dot_four(panels > 1 && t % 3, n[p][t], w[p], four, at);
         }
     }
 }
@@ -103,12 +103,12 @@ static inline L4_ALWAYS_INLINE void dots(const int small, const int panels, cons
 static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, size_t at, const int panels, const int tokens, const l4_tile *tile, size_t stride,
                                          const l4_xblock *x, float *sums, first_halves *firsts)
 {
-    const int halves = has_halves(kind), small = largest(kind) < 128;
+    const int halves = has_halves(kind);
     p16 n[2][L4_STEP_TOKENS];
     L4_UNROLL(8)
     for (int t = 0; t < tokens; t++)
         n[0][t] = n[1][t] = begin(kind, start(kind, &x[t], at));
-    dots(small, panels, tokens, 0, halves ? 4 : 8, tile, stride, x, n);
+    dots(panels, tokens, 0, halves ? 4 : 8, tile, stride, x, n);
     const l4_tile *last = tile + (panels > 1 ? stride : 0);
     const v16 scale[2] = {v16_load(tile->scale), v16_load(last->scale)}; /* before there are stores, which could change them */
     const v16 other[2] = {v16_load(tile->other), v16_load(last->other)}, third[2] = {v16_load(tile->third), v16_load(last->third)};
@@ -119,7 +119,7 @@ static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, size_t at, con
                 firsts->of[2 * t + p] = v16_mul(p16_to_v16(n[p][t]), scale[p]);
                 n[p][t] = begin(kind, start(kind, &x[t], SECOND));
             }
-        dots(small, panels, tokens, 4, 8, tile, stride, x, n);
+        dots(panels, tokens, 4, 8, tile, stride, x, n);
     }
     L4_UNROLL(8)
     for (int t = 0; t < tokens; t++)
@@ -220,7 +220,7 @@ static inline L4_ALWAYS_INLINE void run_group(const l4_tile_kind kind, size_t at
     run(kind, at, panels, tokens, times, tile, stride, blocks, x + t, group, soon, each, sums + SUM(0, t), &firsts)
     WHILE(L4_STEP_TOKENS, L4_GROUP / L4_STEP_TOKENS);
     WHILE(L4_STEP_TOKENS, 1);
-#if defined(L4_EXACT_TAILS)
+#if defined(L4_PANEL_PAIRS)
     if (panels == 2) { /* the rest at once: steps of few tokens cost more for each */
         WHILE(7, 1);
         WHILE(6, 1);
@@ -230,7 +230,7 @@ static inline L4_ALWAYS_INLINE void run_group(const l4_tile_kind kind, size_t at
 #if L4_STEP_TOKENS > 4
     WHILE(4, 1);
 #endif
-#if defined(L4_EXACT_TAILS)
+#if defined(L4_PANEL_PAIRS)
     if (panels == 2)
         WHILE(3, 1);
 #endif
@@ -329,10 +329,12 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
 #endif
 #define MAKE_all(slot) unpack_##slot(from, to)
 #define MAKE_some(slot) some_##slot(from, b, to)
-#if defined(L4_CODES)
+#if defined(L4_CODES) /* entries that are loaded need the indices of a whole block */
 #define MAKE_iq MAKE_some
+#define IQ_TILES 1
 #else
 #define MAKE_iq MAKE_all
+#define IQ_TILES 8
 #endif
 #define PANEL_TYPE(slot, type, kind, cols, bytes, few, made)                                                            \
     static ONE_COPY void slot##_spread(const uint8_t *from, l4_tile *to)                                                \
@@ -380,11 +382,6 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
         store_rows(sums, group, rows, y, ldy);                                                                          \
     }
 
-/* For IQ types that was worth 7 to 19 % with AVX-512 VNNI and nothing with AVX2; and code that is there twice takes room. */
-#if !defined(L4_IQ_TILES)
-#define L4_IQ_TILES 8
-#endif
-
 /* The last two: how many tiles one token's product makes at once, and whether those are a block. */
 #define L4_PANEL_TYPES(X)                                               \
     X(q4_0, L4_Q4_0, L4_TILE_OFFSET_8, 32, 18, 1, all)                  \
@@ -397,13 +394,13 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
     X(q4_k, L4_Q4_K, L4_TILE_MINIMUM, 256, 144, 2, some)                \
     X(q5_k, L4_Q5_K, L4_TILE_MINIMUM, 256, 176, 8, all)                 \
     X(q6_k, L4_Q6_K, L4_TILE_HALVES_32, 256, 210, 8, all)               \
-    X(iq2_xxs, L4_IQ2_XXS, L4_TILE_OFFSET_64, 256, 66, L4_IQ_TILES, iq)     \
-    X(iq2_xs, L4_IQ2_XS, L4_TILE_HALVES_64, 256, 74, L4_IQ_TILES, iq)       \
-    X(iq3_xxs, L4_IQ3_XXS, L4_TILE_OFFSET_64, 256, 98, L4_IQ_TILES, iq)     \
+    X(iq2_xxs, L4_IQ2_XXS, L4_TILE_OFFSET_64, 256, 66, IQ_TILES, iq)    \
+    X(iq2_xs, L4_IQ2_XS, L4_TILE_HALVES_64, 256, 74, IQ_TILES, iq)      \
+    X(iq3_xxs, L4_IQ3_XXS, L4_TILE_OFFSET_64, 256, 98, IQ_TILES, iq)    \
     X(iq1_s, L4_IQ1_S, L4_TILE_OFFSET_16, 256, 50, 8, all)              \
     X(iq4_nl, L4_IQ4_NL, L4_TILE_OFFSET_128, 32, 18, 1, all)            \
-    X(iq3_s, L4_IQ3_S, L4_TILE_OFFSET_16, 256, 110, L4_IQ_TILES, iq)        \
-    X(iq2_s, L4_IQ2_S, L4_TILE_HALVES_64, 256, 82, L4_IQ_TILES, iq)         \
+    X(iq3_s, L4_IQ3_S, L4_TILE_OFFSET_16, 256, 110, IQ_TILES, iq)       \
+    X(iq2_s, L4_IQ2_S, L4_TILE_HALVES_64, 256, 82, IQ_TILES, iq)        \
     X(iq4_xs, L4_IQ4_XS, L4_TILE_OFFSET_128, 256, 136, 1, some)         \
     X(iq1_m, L4_IQ1_M, L4_TILE_HALVES_32, 256, 56, 8, all)              \
     X(mxfp4, L4_MXFP4, L4_TILE_OFFSET_16, 32, 17, 1, all)

@@ -6,7 +6,6 @@
 #include "kernels/x86/v16_avx512.h"
 
 #define L4_STEP_TOKENS 8
-#define L4_PANEL_PAIRS /* two panels at once: 32 registers hold the sums of 16 products */
 #define L4_ALWAYS_INLINE __attribute__((always_inline))
 
 typedef __m512i p16;
@@ -121,6 +120,11 @@ static inline int32_t i8_sum(const int8_t *q)
     return _mm_cvtsi128_si32(s) + _mm_extract_epi32(s, 2) - 16 * 128;
 }
 
+/* Sums that live through a loop: in the type of the instruction, or compilers keep them twice. */
+typedef int32_t p16_sums __attribute__((vector_size(64)));
+static inline p16_sums p16_no_sums(void) { return (p16_sums)_mm512_setzero_si512(); }
+static inline void p16_store_sums(uint8_t *p, p16_sums a) { p16_store(p, (p16)a); }
+
 /* Four bytes of x in each lane. */
 static inline p16 p16_four(const int8_t *x)
 {
@@ -129,17 +133,10 @@ static inline p16 p16_four(const int8_t *x)
     return _mm512_set1_epi32(all);
 }
 
-/* Sums that live through a loop: in the type of the instruction, or compilers keep them twice. */
-typedef int32_t p16_sums __attribute__((vector_size(64)));
-static inline p16_sums p16_no_sums(void) { return (p16_sums)_mm512_setzero_si512(); }
-static inline void p16_store_sums(uint8_t *p, p16_sums a) { p16_store(p, (p16)a); }
-
 #if defined(__AVX512VNNI__)
-#define L4_EXACT_TAILS /* their code is small */
-#define L4_IQ_TILES 1
+#define L4_PANEL_PAIRS /* two panels at once: 32 registers hold the sums of 16 products */
 static inline p16 p16_dot(p16 acc, p16 w, p16 x) { return _mm512_dpbusd_epi32(acc, w, x); }
 static inline p16_sums p16_dot_pairs(p16_sums acc, p16 a, p16 b) { return (p16_sums)_mm512_dpwssd_epi32((p16)acc, a, b); }
-#define p16_dot_small p16_dot
 #if defined(__GNUC__) && !defined(__clang__) /* with it clang spills up to twice as much */
 #define L4_DOT_AT /* the instruction reads x: compilers would load what two products share into a register */
 static inline p16 p16_dot_at(p16 acc, p16 w, const int8_t *x)
@@ -151,17 +148,32 @@ static inline p16 p16_dot_at(p16 acc, p16 w, const int8_t *x)
 #else
 /* Of weights 128 more than they mean, as they mean. Their signs go to x, so that one factor is unsigned and two products, of 128 times 127, fit 16 bits. */
 #define L4_DOT_LESS_128 1
-static inline p16 p16_dot(p16 acc, p16 w, p16 x)
+static inline p16 p16_dot(p16 acc, const uint8_t *w, const int8_t *x)
 {
-    const p16 meant = _mm512_xor_si512(w, _mm512_set1_epi8((char)128));
-    const p16 signs = _mm512_mask_sub_epi8(x, _mm512_movepi8_mask(meant), _mm512_setzero_si512(), x);
-    return _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_maddubs_epi16(_mm512_abs_epi8(meant), signs), _mm512_set1_epi16(1)));
+    const p16 meant = _mm512_xor_si512(p16_load(w), _mm512_set1_epi8((char)128)), v = p16_four(x);
+    const p16 signs = _mm512_mask_sub_epi8(v, _mm512_movepi8_mask(meant), _mm512_setzero_si512(), v);
+    acc = _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_maddubs_epi16(_mm512_abs_epi8(meant), signs), _mm512_set1_epi16(1)));
+    L4_IN_REGISTER(acc);
+    return acc;
 }
 static inline p16_sums p16_dot_pairs(p16_sums acc, p16 a, p16 b) { return (p16_sums)_mm512_add_epi32((p16)acc, _mm512_madd_epi16(a, b)); }
-/* Weights up to 127. */
-static inline p16 p16_dot_small(p16 acc, p16 w, p16 x)
+
+/* Sums of pairs in 16 bits: weights up to 127 fit, up to 63 leave room for two of them, up to 31 for four. */
+#define L4_NARROW_SUMS
+typedef p16 p16_pairs;
+static inline p16_pairs p16_pairs_first(const uint8_t *w, const int8_t *x) { return _mm512_maddubs_epi16(p16_load(w), p16_four(x)); }
+static inline p16_pairs p16_pairs_next(p16_pairs acc, const uint8_t *w, const int8_t *x)
 {
-    return _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_maddubs_epi16(w, x), _mm512_set1_epi16(1)));
+    acc = _mm512_add_epi16(acc, p16_pairs_first(w, x));
+    L4_IN_REGISTER(acc);
+    return acc;
+}
+static inline p16 p16_half(p16 a) { return _mm512_srai_epi32(a, 1); } /* signed */
+static inline p16 p16_add_pairs(p16 acc, p16_pairs p)
+{
+    acc = _mm512_add_epi32(acc, _mm512_madd_epi16(p, _mm512_set1_epi16(1)));
+    L4_IN_REGISTER(acc);
+    return acc;
 }
 #endif
 
