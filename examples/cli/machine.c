@@ -234,13 +234,13 @@ double machine_bandwidth(int threads, int32_t level, size_t bytes)
 /* clang-format off */
 #if defined(HAVE_X86) || defined(HAVE_NEON)
 /* Twelve sums hide five cycles of latency with two instructions a cycle. HIDE is no instruction: it makes a value unknown to the
- * compiler, which would otherwise do equal work once. */
+ * compiler, which would otherwise do equal work once. `products`: vectors of them in a step. */
 #define SUMS 12
 #define FOR_SUMS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
 #define HIDE(x) __asm__ volatile("" : "+" REGISTER(x));
 #define BEGIN(i) s##i = a; HIDE(s##i)
 #define END(i) HIDE(s##i)
-#define PEAK_LOOP(name, isa, vector, step)                                                                          \
+#define PEAK_LOOP(name, isa, vector, products, step)                                                                \
     isa static double name(int64_t n)                                                                               \
     {                                                                                                               \
         vector a, b, ones, s0, s1, s2, s3, s4, s5, s6, s7, s8, s9, s10, s11;                                        \
@@ -253,28 +253,36 @@ double machine_bandwidth(int threads, int32_t level, size_t bytes)
             FOR_SUMS(step)                                                                                          \
         }                                                                                                           \
         FOR_SUMS(END)                                                                                               \
-        return 2.0 * SUMS * (double)sizeof a * (double)n;                                                           \
+        return 2.0 * SUMS * products * (double)sizeof a * (double)n;                                                \
     }
 
 #endif
 
 #ifdef HAVE_X86
 #define DOT_512(i) s##i = _mm512_dpbusd_epi32(s##i, a, b);
-PEAK_LOOP(peak_avx512_vnni, __attribute__((target("avx512f,avx512bw,avx512vnni"))), __m512i, DOT_512)
+PEAK_LOOP(peak_avx512_vnni, __attribute__((target("avx512f,avx512bw,avx512vnni"))), __m512i, 1, DOT_512)
 
 #ifdef HAVE_AVX_VNNI
 #define DOT_256(i) s##i = _mm256_dpbusd_avx_epi32(s##i, a, b);
-PEAK_LOOP(peak_avx2_vnni, __attribute__((target("avx2,avxvnni"))), __m256i, DOT_256)
+PEAK_LOOP(peak_avx2_vnni, __attribute__((target("avx2,avxvnni"))), __m256i, 1, DOT_256)
 #else
 #define peak_avx2_vnni peak_avx2
 #endif
 
-/* Without that instruction: pairs of products in 16 bits, pairs of those in 32 bits, and the sum. */
-#define PAIRS_512(i) HIDE(a) s##i = _mm512_add_epi32(s##i, _mm512_madd_epi16(_mm512_maddubs_epi16(a, b), ones));
-PEAK_LOOP(peak_avx512, __attribute__((target("avx512f,avx512bw"))), __m512i, PAIRS_512)
+/* Without that instruction: four pairs of products of small weights add up in 16 bits, pairs of those in 32 bits. */
+#define QUADS(vector, add_words, add, pairs, widen, sum)                                                            \
+    {                                                                                                               \
+        vector t = pairs(a, b);                                                                                     \
+        HIDE(a) t = add_words(t, pairs(a, b));                                                                      \
+        HIDE(a) t = add_words(t, pairs(a, b));                                                                      \
+        HIDE(a) t = add_words(t, pairs(a, b));                                                                      \
+        HIDE(a) sum = add(sum, widen(t, ones));                                                                     \
+    }
+#define QUADS_512(i) QUADS(__m512i, _mm512_add_epi16, _mm512_add_epi32, _mm512_maddubs_epi16, _mm512_madd_epi16, s##i)
+PEAK_LOOP(peak_avx512, __attribute__((target("avx512f,avx512bw"))), __m512i, 4, QUADS_512)
 
-#define PAIRS_256(i) HIDE(a) s##i = _mm256_add_epi32(s##i, _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), ones));
-PEAK_LOOP(peak_avx2, __attribute__((target("avx2"))), __m256i, PAIRS_256)
+#define QUADS_256(i) QUADS(__m256i, _mm256_add_epi16, _mm256_add_epi32, _mm256_maddubs_epi16, _mm256_madd_epi16, s##i)
+PEAK_LOOP(peak_avx2, __attribute__((target("avx2"))), __m256i, 4, QUADS_256)
 
 static double compute(int32_t level, int64_t iterations)
 {
@@ -291,13 +299,17 @@ static double compute(int32_t level, int64_t iterations)
 #define WITH_SDOT __attribute__((target("arch=armv8.2-a+dotprod")))
 #endif
 #define DOT_128(i) __asm__("sdot %0.4s, %1.16b, %2.16b" : "+w"(s##i) : "w"(a), "w"(b));
-PEAK_LOOP(peak_neon_dotprod, WITH_SDOT, int8x16_t, DOT_128)
+PEAK_LOOP(peak_neon_dotprod, WITH_SDOT, int8x16_t, 1, DOT_128)
 
-/* Without that instruction: two products in 16 bits, and pairs of those in 32 bits. */
-#define PAIRS_128(i)                                                                                                \
-    HIDE(a) s##i = vreinterpretq_s8_s32(vpadalq_s16(vreinterpretq_s32_s8(s##i),                                     \
-        vmlal_high_s8(vmull_s8(vget_low_s8(a), vget_low_s8(b)), a, b)));
-PEAK_LOOP(peak_neon, , int8x16_t, PAIRS_128)
+/* Without that instruction: eight products of small weights add up in 16 bits, pairs of those in 32 bits. */
+#define MORE_128 HIDE(a) low = vmlal_s8(low, vget_low_s8(a), vget_low_s8(b)); high = vmlal_high_s8(high, a, b);
+#define OCTETS_128(i)                                                                                               \
+    {                                                                                                               \
+        int16x8_t low = vmull_s8(vget_low_s8(a), vget_low_s8(b)), high = vmull_high_s8(a, b);                       \
+        MORE_128 MORE_128 MORE_128                                                                                  \
+        HIDE(a) s##i = vreinterpretq_s8_s32(vpadalq_s16(vreinterpretq_s32_s8(s##i), vpaddq_s16(low, high)));        \
+    }
+PEAK_LOOP(peak_neon, , int8x16_t, 4, OCTETS_128)
 
 static double compute(int32_t level, int64_t iterations)
 {
