@@ -64,20 +64,28 @@ static inline __mmask64 negatives(p16 signs, const int which)
 /* Two 16-bit indices in each lane -> their codes, n in all, looked up in registers: half a cycle for each 64 of them on Zen 5, where a gather of sixteen takes
  * more than twelve. */
 #define L4_CODES
-static inline L4_ALWAYS_INLINE p16 p16_codes(const uint16_t *codes, const int n, p16 index)
+static inline p16 codes_64(const uint16_t *codes, p16 index)
 {
-    p16 found[16];
-    L4_UNROLL(16)
-    for (int i = 0; i < n / 64; i++)
-        found[i] = _mm512_permutex2var_epi16(_mm512_load_si512(codes + 64 * i), index, _mm512_load_si512(codes + 64 * i + 32));
-    L4_UNROLL(4)
-    for (int bit = 64; bit < n; bit *= 2) {
-        const __mmask32 upper = _mm512_test_epi16_mask(index, _mm512_set1_epi16((short)bit));
-        L4_UNROLL(8)
-        for (int i = 0; i < n / bit / 2; i++)
-            found[i] = _mm512_mask_mov_epi16(found[2 * i], upper, found[2 * i + 1]);
+    return _mm512_permutex2var_epi16(_mm512_load_si512(codes), index, _mm512_load_si512(codes + 32));
+}
+static inline p16 codes_256(const uint16_t *codes, p16 index, __mmask32 bit_6, __mmask32 bit_7)
+{
+    const p16 low = _mm512_mask_mov_epi16(codes_64(codes, index), bit_6, codes_64(codes + 64, index));
+    return _mm512_mask_mov_epi16(low, bit_7, _mm512_mask_mov_epi16(codes_64(codes + 128, index), bit_6, codes_64(codes + 192, index)));
+}
+static inline L4_ALWAYS_INLINE p16 p16_codes(const uint16_t *codes, const int n, p16 index) /* n: 256, 512 or 1024 */
+{
+#define BIT(i) _mm512_test_epi16_mask(index, _mm512_set1_epi16(1 << (i)))
+    const __mmask32 bit_6 = BIT(6), bit_7 = BIT(7);
+    p16 found = codes_256(codes, index, bit_6, bit_7);
+    if (n > 256)
+        found = _mm512_mask_mov_epi16(found, BIT(8), codes_256(codes + 256, index, bit_6, bit_7));
+    if (n > 512) {
+        const p16 upper = _mm512_mask_mov_epi16(codes_256(codes + 512, index, bit_6, bit_7), BIT(8), codes_256(codes + 768, index, bit_6, bit_7));
+        found = _mm512_mask_mov_epi16(found, BIT(9), upper);
     }
-    return found[0];
+#undef BIT
+    return found;
 }
 
 /* Four fields of each lane, of two bits in byte `byte`, or of three bits, two in that and two in the next byte -> table[field], or table[field + 8] where negative. */
