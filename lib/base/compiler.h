@@ -24,7 +24,7 @@
 #endif
 
 /* A vector of sums is whole here, and in a register. GCC would add up in another order, and keep more products than there are registers in memory. */
-#if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
+#if defined(__GNUC__) && defined(__x86_64__)
 #define L4_IN_REGISTER(vector) __asm__("" : "+v"(vector))
 #else
 #define L4_IN_REGISTER(vector) ((void)(vector))

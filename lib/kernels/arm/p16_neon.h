@@ -75,11 +75,8 @@ static inline p16 p16_shr(p16 x, int n) { return quad(x.a >> n, x.b >> n, x.c >>
 static inline uint32x4_t four_fours(const uint8_t *table, const uint8_t *at)
 {
     uint32_t r[4];
-    for (int k = 0; k < 4; k++) {
-        uint16_t i;
-        memcpy(&i, at + 4 * k, sizeof i);
-        memcpy(&r[k], table + 4 * (size_t)i, sizeof r[k]);
-    }
+    for (int k = 0; k < 4; k++)
+        memcpy(&r[k], table + 4 * (size_t)l4_load_u16(at + 4 * k), sizeof r[k]);
     return vld1q_u32(r);
 }
 static inline p16 p16_fours(const uint8_t *table, const uint8_t *at)
@@ -104,10 +101,7 @@ static inline p16 p16_spread(p16 x) { return QUAD_1(SPREAD, x); }
 #define L4_P16_OWN
 static inline uint32x4_t two_eights(const uint8_t *table, const uint8_t *at)
 {
-    uint16_t i, j;
-    memcpy(&i, at, sizeof i);
-    memcpy(&j, at + 4, sizeof j);
-    return vreinterpretq_u32_u8(vcombine_u8(vld1_u8(table + 8 * (size_t)i), vld1_u8(table + 8 * (size_t)j)));
+    return vreinterpretq_u32_u8(vcombine_u8(vld1_u8(table + 8 * (size_t)l4_load_u16(at)), vld1_u8(table + 8 * (size_t)l4_load_u16(at + 4))));
 }
 static inline void four_eights(const uint8_t *table, const uint8_t *at, uint32x4_t *first, uint32x4_t *second)
 {

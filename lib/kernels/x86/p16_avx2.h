@@ -39,15 +39,11 @@ static inline p16 p16_sub(p16 x, p16 y) { return pair(_mm256_sub_epi32(x.a, y.a)
 static inline p16 p16_mul(p16 x, p16 y) { return pair(_mm256_mullo_epi32(x.a, y.a), _mm256_mullo_epi32(x.b, y.b)); }
 static inline p16 p16_shl(p16 x, int n) { return pair(_mm256_slli_epi32(x.a, n), _mm256_slli_epi32(x.b, n)); }
 static inline p16 p16_shr(p16 x, int n) { return pair(_mm256_srli_epi32(x.a, n), _mm256_srli_epi32(x.b, n)); }
-/* Entries are loaded into all lanes and blended: on Zen 5 that takes half as long as to gather them, and what some Intel processors need against a leak of data
- * makes gathers slower still. */
-static inline __m256i entry_of_four(const uint8_t *table, const uint8_t *at)
+/* Entries are loaded into all lanes and blended: on Zen 5 that takes half as long as to gather them. */
+static inline __m256i entry_of_four(const uint8_t *table, const uint8_t *at) { return _mm256_set1_epi32((int)l4_load_u32(table + 4 * (size_t)l4_load_u16(at))); }
+static inline __m256i entry_of_eight(const uint8_t *table, const uint8_t *at)
 {
-    uint16_t i;
-    int32_t entry;
-    memcpy(&i, at, sizeof i);
-    memcpy(&entry, table + 4 * (size_t)i, sizeof entry);
-    return _mm256_set1_epi32(entry);
+    return _mm256_set1_epi64x((long long)l4_load_u64(table + 8 * (size_t)l4_load_u16(at)));
 }
 static inline __m256i eight_fours(const uint8_t *table, const uint8_t *at)
 {
@@ -57,14 +53,6 @@ static inline __m256i eight_fours(const uint8_t *table, const uint8_t *at)
     return _mm256_blend_epi32(low, high, 0xf0);
 }
 static inline p16 p16_fours(const uint8_t *table, const uint8_t *at) { return pair(eight_fours(table, at), eight_fours(table, at + 32)); }
-static inline __m256i entry_of_eight(const uint8_t *table, const uint8_t *at)
-{
-    uint16_t i;
-    int64_t entry;
-    memcpy(&i, at, sizeof i);
-    memcpy(&entry, table + 8 * (size_t)i, sizeof entry);
-    return _mm256_set1_epi64x(entry);
-}
 static inline __m256 four_eights(const uint8_t *table, const uint8_t *at) /* of rows 0, 1, 4 and 5 */
 {
     const __m256i low = _mm256_blend_epi32(entry_of_eight(table, at), entry_of_eight(table, at + 4), 0x0c);
@@ -167,6 +155,12 @@ static inline p16_sums p16_dot_pairs(p16_sums acc, p16 x, p16 y)
     p16_sums r = {acc.a + (eight)_mm256_madd_epi16(x.a, y.a), acc.b + (eight)_mm256_madd_epi16(x.b, y.b)};
     return r;
 }
+static inline p16 sums(__m256i a, __m256i b)
+{
+    L4_IN_REGISTER(a);
+    L4_IN_REGISTER(b);
+    return pair(a, b);
+}
 /* Of weights 128 more than they mean, as they mean. Their signs go to x, so that one factor is unsigned and two products, of 128 times 127, fit 16 bits. */
 #define L4_DOT_LESS_128 1
 static inline __m256i dot8(__m256i acc, __m256i w, __m256i x)
@@ -178,10 +172,7 @@ static inline __m256i dot8(__m256i acc, __m256i w, __m256i x)
 static inline p16 p16_dot(p16 acc, const uint8_t *w, const int8_t *x)
 {
     const __m256i v = four_bytes(x);
-    p16 r = pair(dot8(acc.a, bytes32(w), v), dot8(acc.b, bytes32(w + 32), v));
-    L4_IN_REGISTER(r.a);
-    L4_IN_REGISTER(r.b);
-    return r;
+    return sums(dot8(acc.a, bytes32(w), v), dot8(acc.b, bytes32(w + 32), v));
 }
 
 /* Sums of pairs in 16 bits: weights up to 127 fit, up to 63 leave room for two of them, up to 31 for four. */
@@ -195,19 +186,13 @@ static inline p16_pairs p16_pairs_first(const uint8_t *w, const int8_t *x)
 static inline p16_pairs p16_pairs_next(p16_pairs acc, const uint8_t *w, const int8_t *x)
 {
     p16_pairs more = p16_pairs_first(w, x);
-    p16_pairs r = pair(_mm256_add_epi16(acc.a, more.a), _mm256_add_epi16(acc.b, more.b));
-    L4_IN_REGISTER(r.a);
-    L4_IN_REGISTER(r.b);
-    return r;
+    return sums(_mm256_add_epi16(acc.a, more.a), _mm256_add_epi16(acc.b, more.b));
 }
 static inline p16 p16_half(p16 x) { return pair(_mm256_srai_epi32(x.a, 1), _mm256_srai_epi32(x.b, 1)); } /* signed */
 static inline p16 p16_add_pairs(p16 acc, p16_pairs p)
 {
     __m256i ones = _mm256_set1_epi16(1);
-    p16 r = pair(_mm256_add_epi32(acc.a, _mm256_madd_epi16(p.a, ones)), _mm256_add_epi32(acc.b, _mm256_madd_epi16(p.b, ones)));
-    L4_IN_REGISTER(r.a);
-    L4_IN_REGISTER(r.b);
-    return r;
+    return sums(_mm256_add_epi32(acc.a, _mm256_madd_epi16(p.a, ones)), _mm256_add_epi32(acc.b, _mm256_madd_epi16(p.b, ones)));
 }
 #endif
 

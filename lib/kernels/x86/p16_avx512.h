@@ -39,9 +39,8 @@ static inline __m512 half_of_eights(const uint8_t *table, const uint8_t *at)
     __m512i all = _mm512_setzero_si512();
     L4_UNROLL(8)
     for (int i = 0; i < 8; i++) {
-        uint16_t index;
-        memcpy(&index, at + 4 * (i % 2 + i / 2 * 4), sizeof index);
-        all = _mm512_mask_broadcastq_epi64(all, (__mmask8)(1 << i), _mm_loadl_epi64((const __m128i *)(const void *)(table + 8 * (size_t)index)));
+        const uint8_t *entry = table + 8 * (size_t)l4_load_u16(at + 4 * (i % 2 + i / 2 * 4));
+        all = _mm512_mask_broadcastq_epi64(all, (__mmask8)(1 << i), _mm_loadl_epi64((const __m128i *)(const void *)entry));
     }
     return _mm512_castsi512_ps(all);
 }

@@ -65,11 +65,8 @@ static inline p16 p16_shr(p16 x, int n) { return quad(_mm_srli_epi32(x.a, n), _m
 static inline p16 p16_fours(const uint8_t *table, const uint8_t *at)
 {
     uint8_t all[64];
-    for (size_t r = 0; r < 16; r++) {
-        uint16_t i;
-        memcpy(&i, at + 4 * r, sizeof i);
-        memcpy(all + 4 * r, table + 4 * (size_t)i, 4);
-    }
+    for (size_t r = 0; r < 16; r++)
+        memcpy(all + 4 * r, table + 4 * (size_t)l4_load_u16(at + 4 * r), 4);
     return p16_load(all);
 }
 static inline p16 p16_bytes_at(const uint8_t table[16], p16 b)
@@ -92,12 +89,9 @@ static inline p16 p16_spread(p16 x) { return QUAD_1(SPREAD, x); }
 #define L4_P16_OWN
 static inline __m128 two_eights(const uint8_t *table, const uint8_t *at)
 {
-    uint16_t i[2];
     uint64_t both[2];
-    memcpy(&i[0], at, sizeof i[0]);
-    memcpy(&i[1], at + 4, sizeof i[1]);
-    memcpy(&both[0], table + 8 * (size_t)i[0], 8);
-    memcpy(&both[1], table + 8 * (size_t)i[1], 8);
+    memcpy(&both[0], table + 8 * (size_t)l4_load_u16(at), 8);
+    memcpy(&both[1], table + 8 * (size_t)l4_load_u16(at + 4), 8);
     return _mm_castsi128_ps(_mm_loadu_si128((const __m128i *)(const void *)both));
 }
 static inline void four_eights(const uint8_t *table, const uint8_t *at, __m128i *first, __m128i *second)
