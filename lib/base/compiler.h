@@ -30,6 +30,13 @@
 #define L4_IN_REGISTER(vector) ((void)(vector))
 #endif
 
+/* What is in memory is read again from here on: compilers would keep it in registers that have more to do. */
+#if defined(__GNUC__)
+#define L4_READ_AGAIN() __asm__("" ::: "memory")
+#else
+#define L4_READ_AGAIN() ((void)0)
+#endif
+
 /* The loop that follows, n times at once. With sanitizers, which look at every access, that takes minutes to compile and gains nothing. */
 #if defined(__GNUC__) && !L4_SANITIZED
 #define L4_UNROLL(n) L4_PRAGMA(GCC unroll n)

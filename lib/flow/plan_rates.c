@@ -57,6 +57,8 @@ static llama4_status make(bed *b, uint32_t type, uint32_t cols, int threads, lla
     if (status == LLAMA4_OK)
         status = l4_alloc(b->a, blocks, sizeof(l4_xblock), "a measurement", &b->exec.quantized, error);
     if (status == LLAMA4_OK)
+        status = l4_alloc(b->a, TOKENS, sizeof(float), "a measurement", &b->exec.factors, error);
+    if (status == LLAMA4_OK)
         status = l4_alloc(b->a, 4, sizeof *b->exec.shares, "a measurement", &b->exec.shares, error);
     if (status == LLAMA4_OK)
         status = l4_alloc(b->a, (size_t)threads * b->exec.scratch_size, sizeof(float), "a measurement", &b->exec.scratch, error);
@@ -76,6 +78,7 @@ static void destroy(bed *b)
     l4_pool_destroy(b->exec.pool);
     l4_free(b->a, b->exec.scratch);
     l4_free(b->a, b->exec.shares);
+    l4_free(b->a, b->exec.factors);
     l4_free(b->a, b->exec.quantized);
     l4_free(b->a, b->y);
     l4_free(b->a, b->x);

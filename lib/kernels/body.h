@@ -9,6 +9,7 @@
 #include "kernels/kernels.h"
 #include "llama4/llama4.h"
 #include "kernels/packed_body.h"
+#include "kernels/activations_body.h"
 #include "kernels/attention_i16_body.h"
 
 /* Levels that differ from another one in integer instructions alone define L4_INTEGER_ONLY: their tables are filled by that one first. */
@@ -280,7 +281,7 @@ static void l4_fill(l4_kernels *k, int32_t level)
     L4_PANEL_TYPES(FILL_PANEL)
 #undef FILL_PANEL
     k->tiles = tiles;
-    k->quantize = quantize;
+    k->quantize[L4_UNITS_POWERS] = quantize_powers, k->quantize[L4_UNITS_ANY] = quantize_any;
     k->i16_scores = i16_scores, k->i16_accumulate = i16_accumulate;
     k->i8_open_keys = i8_open_keys, k->i8_open_values = i8_open_values;
 }

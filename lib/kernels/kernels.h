@@ -55,18 +55,19 @@ typedef struct l4_kernels {
     void (*columns[L4_TYPE_SLOTS])(const uint8_t *w, size_t stride, size_t n, const float *x, float *y, size_t rows);
 
     /* Quantised products (kernels/packed.h), `blocks` of 32 columns, NULL for types that are not packed. One panel of 16 rows with one
-     * group of 1 to 16 tokens: y[t * ldy + r] for r < rows. */
-    void (*panel[L4_TYPE_SLOTS])(const uint8_t *panel, size_t blocks, const l4_xblock *x, size_t group, size_t rows, float *y, size_t ldy);
+     * group of 1 to 16 tokens: y[t * ldy + r] for r < rows, times the token's factor. */
+    void (*panel[L4_TYPE_SLOTS])(const uint8_t *panel, size_t blocks, const l4_xblock *x, size_t group, size_t rows, const float *factors,
+                                  float *y, size_t ldy);
 
-    /* The same in two steps with the same result, for several groups: a part of a panel, `blocks` of 32 columns, spread into tiles; then the
+    /* The same in two steps with the same result but for the factors, for several groups: a part of a panel, `blocks` of 32 columns, spread into tiles; then the
      * tiles of some panels, one's after the other's, times one group: adds to sums[(p * L4_GROUP + t) * L4_PANEL + r]. With each of the
      * blocks, `each` lines of 64 bytes from `soon` on are asked for: what is needed next, perhaps a little beyond its end. */
     void (*unpack[L4_TYPE_SLOTS])(const uint8_t *panel, size_t blocks, l4_tile *out);
     void (*tiles)(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t blocks, const l4_xblock *x, size_t group, const uint8_t *soon,
                   size_t each, float *sums);
 
-    /* 32 * blocks float32 -> int8; block b goes to out[b * step]. */
-    void (*quantize)(const float *x, size_t blocks, l4_xblock *out, size_t step);
+    /* 32 * blocks float32 -> int8, in units as l4_packed_units says; block b goes to out[b * step]. Returns the token's factor. */
+    float (*quantize[L4_UNITS_KINDS])(const float *x, size_t blocks, l4_xblock *out, size_t step);
 
     float (*sum_squares)(const float *x, size_t n);
     void (*scale)(const float *x, float factor, const float *w, float *out, size_t n); /* x * factor * w; w may be NULL (then x * factor) */

@@ -88,6 +88,21 @@ static inline p16_sums p16_dot_pairs(p16_sums acc, p16 a, p16 b) { EACH(acc.lane
 
 #undef EACH
 
+/* The same bits. */
+static inline v16 p16_as_v16(p16 a)
+{
+    v16 r;
+    memcpy(&r, &a, sizeof r);
+    return r;
+}
+
+static inline p16 v16_as_p16(v16 a)
+{
+    p16 r;
+    memcpy(&r, &a, sizeof r);
+    return r;
+}
+
 static inline v16 p16_to_v16(p16 a)
 {
     v16 r;

@@ -22,14 +22,14 @@ typedef struct layout {
 
 static const layout layouts[] = {
     {L4_Q4_0, 32, 18, L4_TILE_OFFSET_8, {{2, 1}, {4, 4}}},
-    {L4_Q4_1, 32, 20, L4_TILE_MINIMUM, {{2, 2}, {4, 4}}},
+    {L4_Q4_1, 32, 20, L4_TILE_MINIMUM_15, {{2, 2}, {4, 4}}},
     {L4_Q5_0, 32, 22, L4_TILE_OFFSET_16, {{2, 1}, {4, 5}}},
-    {L4_Q5_1, 32, 24, L4_TILE_MINIMUM, {{2, 2}, {4, 5}}},
-    {L4_Q8_0, 32, 34, L4_TILE_OFFSET_128, {{2, 1}, {4, 8}}},
+    {L4_Q5_1, 32, 24, L4_TILE_MINIMUM_ANY, {{2, 2}, {4, 5}}},
+    {L4_Q8_0, 32, 34, L4_TILE_OFFSET_ANY, {{2, 1}, {4, 8}}},
     {L4_Q2_K, 256, 84, L4_TILE_MINIMA, {{1, 16}, {4, 16}, {2, 2}}},
     {L4_Q3_K, 256, 110, L4_TILE_HALVES_32, {{4, 24}, {1, 12}, {2, 1}}},
-    {L4_Q4_K, 256, 144, L4_TILE_MINIMUM, {{2, 2}, {1, 12}, {4, 32}}},
-    {L4_Q5_K, 256, 176, L4_TILE_MINIMUM, {{2, 2}, {1, 12}, {4, 40}}},
+    {L4_Q4_K, 256, 144, L4_TILE_MINIMUM_15, {{2, 2}, {1, 12}, {4, 32}}},
+    {L4_Q5_K, 256, 176, L4_TILE_MINIMUM_31, {{2, 2}, {1, 12}, {4, 40}}},
     {L4_Q6_K, 256, 210, L4_TILE_HALVES_32, {{4, 48}, {1, 16}, {2, 1}}},
     {L4_IQ2_XXS, 256, 66, L4_TILE_OFFSET_64, {{2, 1}, {4, 16}}},
     {L4_IQ2_XS, 256, 74, L4_TILE_HALVES_64, {{2, 33}, {1, 8}}},
@@ -65,6 +65,12 @@ int l4_packed_can(uint32_t type)
 l4_tile_kind l4_packed_kind(uint32_t type)
 {
     return find(type)->kind;
+}
+
+l4_units l4_packed_units(uint32_t type)
+{
+    const l4_tile_kind kind = l4_packed_kind(type);
+    return kind == L4_TILE_OFFSET_ANY || kind == L4_TILE_MINIMUM_ANY ? L4_UNITS_ANY : L4_UNITS_POWERS;
 }
 
 size_t l4_panel_bytes(uint32_t type, size_t cols)

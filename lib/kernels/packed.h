@@ -10,9 +10,16 @@
  * same for all types. Products of unsigned weights with int8 activations add up in int32 inside a tile, or half a tile where the
  * type has a scale for each 16 columns; across tiles they add up in float32, in the order of the file, by fused multiply-adds:
  *
- *   sum = fma((float)(integers + start), scale of the row * scale of the activations, sum)     start: so often less the activations' sum
- *   sum = fma(minimum of the row, sum of the activations * their scale, sum)                   for types with minima
- *   sum = fma(fma((float)second, its scale, (float)first * its scale), scale of the activations, sum)   for two scales, each with integers
+ *   sum = fma(unit of the activations * (integers + start), scale of the row, sum)    start: so often less the activations' sum; twice for halves
+ *   sum = fma(minimum of the row, sum of the activations * their unit, sum)           for types with minima
+ *
+ * Activations' units are powers of two, so that their product with the integers is exact, and takes no time: integers begin at the bits of
+ * 1.5 * 2^23 * unit, a float whose last bit counts `unit`. Their end, read as a float, less that number, is the product, as long as they stay below
+ * 2^22, and 32 * 255 * 127 is. Powers of two are up to twice as coarse as need be. A token has a factor from 1 to 2 besides, which its sums are multiplied
+ * by in the end; the one that suits most of its blocks is chosen. With two types this still costs more than nothing (Q8_0, whose weights are as fine as
+ * activations, and Q5_1): there, units are what the largest activation asks for:
+ *
+ *   sum = fma((float)(integers + start), scale of the row * unit of the activations, sum)
  */
 #ifndef L4_KERNELS_PACKED_H
 #define L4_KERNELS_PACKED_H
@@ -37,9 +44,12 @@ typedef enum l4_tile_kind {
     L4_TILE_OFFSET_16,  /* weight = scale * (w - 16), w <= 31 */
     L4_TILE_OFFSET_64,  /* weight = scale * (w - 64), w <= 127 */
     L4_TILE_OFFSET_128, /* weight = scale * (w - 128) */
+    L4_TILE_OFFSET_ANY, /* the same, with activations in units of any size */
     L4_TILE_HALVES_32,  /* weight = scale * (w - 32) in the first 16 columns, other * (w - 32) in the rest; w <= 63 */
     L4_TILE_HALVES_64,  /* the same with 64; w <= 127 */
-    L4_TILE_MINIMUM,    /* weight = scale * w + other, w <= 31 */
+    L4_TILE_MINIMUM_15, /* weight = scale * w + other, w <= 15 */
+    L4_TILE_MINIMUM_31, /* the same, w <= 31 */
+    L4_TILE_MINIMUM_ANY, /* the same as that, with activations in units of any size */
     L4_TILE_MINIMA,     /* weight = scale * w + other, in the first 16 columns + third; w <= 63 */
     L4_TILE_KINDS
 } l4_tile_kind;
@@ -50,11 +60,18 @@ typedef struct l4_tile {
     float scale[L4_PANEL], other[L4_PANEL], third[L4_PANEL];
 } l4_tile;
 
-/* 32 columns of one token's activations: x is about scale * q. Integers are exact, whatever the order of addition. */
+/* What units of activations are. */
+typedef enum l4_units {
+    L4_UNITS_POWERS, /* powers of two, and a factor for each token */
+    L4_UNITS_ANY,    /* the largest magnitude / 127 */
+    L4_UNITS_KINDS
+} l4_units;
+
+/* 32 columns of one token's activations: x is about factor * unit * q. Integers are exact, whatever the order of addition. */
 typedef struct l4_xblock {
     int8_t q[L4_QBLOCK];                       /* -127 .. 127 */
-    float scale;
-    float sum, first_sum;                      /* scale * (sum of q), of all and of the first 16 */
+    float unit;                                /* powers: 1.5 * 2^23 * unit, whose bits are part of the five integers below */
+    float sum, first_sum;                      /* unit * (sum of q), of all and of the first 16 */
     int32_t minus_8, minus_16, minus_128;      /* so many times the sum of q, negated */
     int32_t first_minus_64, second_minus_64;   /* -64 times that of the first 16 and of the other 16 */
 } l4_xblock;
@@ -76,6 +93,7 @@ static inline l4_xblock *l4_x_at(l4_xblock *x, size_t blocks, size_t t)
 /* 1 if matrices of this type can be packed; rows are then whole numbers of the type's blocks. */
 int l4_packed_can(uint32_t type);
 l4_tile_kind l4_packed_kind(uint32_t type);
+l4_units l4_packed_units(uint32_t type); /* of the activations that its panels are multiplied by */
 size_t l4_panel_bytes(uint32_t type, size_t cols);
 
 /* Packs 16 stored rows, `stride` bytes apart, of which `rows` exist. */

@@ -8,6 +8,7 @@
 /* What l4_linear keeps for each product of a call. */
 typedef struct l4_share {
     size_t first_block;  /* where its activations begin */
+    size_t first_factor; /* and their factors */
     size_t rows, tokens; /* of a piece */
     size_t pieces;
 } l4_share;
@@ -18,6 +19,7 @@ typedef struct l4_exec {
     float *scratch;        /* scratch_size floats for each thread */
     size_t scratch_size;
     l4_xblock *quantized;  /* activations as int8, for packed matrices: as many as one call of l4_linear needs */
+    float *factors;        /* of each token among them */
     l4_share *shares;      /* one for each product of a call */
 } l4_exec;
 

@@ -30,6 +30,7 @@ typedef struct job {
     const l4_exec *exec;
     const l4_product *products;
     size_t n;
+    l4_units units; /* of the activations that are quantised now */
 } job;
 
 static size_t block_rows(size_t cols)
@@ -117,7 +118,8 @@ static void do_rows(const l4_exec *e, const l4_product *p, size_t first, size_t 
 typedef struct tiling {
     const l4_kernels *k;
     const l4_product *p;
-    const l4_xblock *x; /* of token `from` */
+    const l4_xblock *x;   /* of token `from` */
+    const float *factors; /* of token 0 */
     size_t blocks, block_bytes, from, groups;
     l4_tile *tiles;
     float *sums; /* PAIR_SUMS of each pair's first group, second group, ... */
@@ -152,16 +154,19 @@ static void store_sums(const tiling *j, size_t row, size_t end)
     for (size_t t = 0; t < j->groups * L4_GROUP && j->from + t < p->tokens; t++) {
         const float *from = j->sums + t / L4_GROUP * PAIR_SUMS + t % L4_GROUP * L4_PANEL;
         float *to = p->y + (j->from + t) * p->ldy + row;
+        const float factor = j->factors[j->from + t];
         size_t left = end - row;
         for (size_t i = 0; i < left && j->from + t + STORES_AHEAD < p->tokens; i += L4_PANEL)
             L4_ASK_TO_WRITE(to + STORES_AHEAD * p->ldy + i);
         for (size_t i = 0; left; i++, to += L4_PANEL) {
             const float *panel = from + i / PAIR * j->groups * PAIR_SUMS + i % PAIR * L4_GROUP * L4_PANEL;
             if (left < L4_PANEL) {
-                memcpy(to, panel, left * sizeof *to);
+                for (size_t r = 0; r < left; r++)
+                    to[r] = panel[r] * factor;
                 break;
             }
-            memcpy(to, panel, L4_PANEL * sizeof *to);
+            for (size_t r = 0; r < L4_PANEL; r++)
+                to[r] = panel[r] * factor;
             left -= L4_PANEL;
         }
     }
@@ -186,16 +191,17 @@ static void do_tiles(const tiling *j, size_t first, size_t last)
     }
 }
 
-static void do_panels(const l4_exec *e, const l4_product *p, const l4_xblock *x, size_t first, size_t last, float *scratch)
+static void do_panels(const l4_exec *e, const l4_product *p, const l4_xblock *x, const float *factors, size_t first, size_t last, float *scratch)
 {
     const l4_matrix *w = p->w;
     const size_t blocks = w->cols / L4_QBLOCK, groups = (p->tokens + L4_GROUP - 1) / L4_GROUP;
     if (groups == 1) {
         for (size_t r = first; r < last; r += L4_PANEL)
-            e->kernels->panel[w->type](w->data + r / L4_PANEL * w->stride, blocks, x, p->tokens, last - r < L4_PANEL ? last - r : L4_PANEL, p->y + r, p->ldy);
+            e->kernels->panel[w->type](w->data + r / L4_PANEL * w->stride, blocks, x, p->tokens, last - r < L4_PANEL ? last - r : L4_PANEL, factors,
+                                       p->y + r, p->ldy);
         return;
     }
-    tiling j = {e->kernels, p, x, blocks, w->stride / blocks, 0, 0, (l4_tile *)(void *)scratch, scratch + PAIR * COLUMNS * sizeof(l4_tile) / sizeof *scratch};
+    tiling j = {e->kernels, p, x, factors, blocks, w->stride / blocks, 0, 0, (l4_tile *)(void *)scratch, scratch + PAIR * COLUMNS * sizeof(l4_tile) / sizeof *scratch};
     for (; j.from < p->tokens; j.from += MOST_GROUPS * L4_GROUP) {
         j.x = x + j.from * blocks;
         j.groups = groups - j.from / L4_GROUP < MOST_GROUPS ? groups - j.from / L4_GROUP : MOST_GROUPS;
@@ -213,19 +219,26 @@ static void do_columns(const l4_exec *e, const l4_product *p, size_t first, size
                                          last - r < 64 ? last - r : 64);
 }
 
+static l4_units units_of(const l4_product *p)
+{
+    return p->w->layout == L4_PACKED ? l4_packed_units(p->w->type) : L4_UNITS_POWERS; /* or none */
+}
+
 static void do_piece(const job *j, size_t piece, float *scratch)
 {
     const l4_product *p = j->products;
     const l4_share *share = j->exec->shares;
     for (; piece >= share->pieces; p++, share++)
         piece -= share->pieces;
+    if (units_of(p) != j->units)
+        return;
     const size_t first = piece % row_pieces(p, share) * share->rows, last = p->w->rows - first < share->rows ? p->w->rows : first + share->rows;
     const size_t t = piece / row_pieces(p, share) * share->tokens;
     const l4_product part = {p->w, p->x + t * p->ldx, p->ldx, p->tokens - t < share->tokens ? p->tokens - t : share->tokens, p->y + t * p->ldy, p->ldy, NULL};
     if (p->arriving && !l4_arrival_wait(p->arriving, p->w, last))
         return;
     if (p->w->layout == L4_PACKED)
-        do_panels(j->exec, p, j->exec->quantized + share->first_block, first, last, scratch);
+        do_panels(j->exec, p, j->exec->quantized + share->first_block, j->exec->factors + share->first_factor, first, last, scratch);
     else if (p->w->layout == L4_COLUMNS)
         do_columns(j->exec, &part, first, last);
     else
@@ -243,34 +256,36 @@ static void quantize_task(void *argument, size_t begin, size_t end, int worker)
 {
     const job *j = argument;
     const l4_exec *e = j->exec;
+    float (*const kernel)(const float *, size_t, l4_xblock *, size_t) = e->kernels->quantize[j->units];
     size_t done = 0, next = 0; /* rows handed out, and where the next distinct input begins in memory */
     (void)worker;
     for (size_t i = 0; i < j->n && done < end; i++) {
         const l4_product *p = &j->products[i];
         const size_t blocks = p->w->cols / L4_QBLOCK;
-        if (p->w->layout != L4_PACKED || e->shares[i].first_block != next)
+        if (p->w->layout != L4_PACKED || units_of(p) != j->units || e->shares[i].first_factor != done)
             continue;
         for (size_t t = begin > done ? begin - done : 0; t < p->tokens && done + t < end; t++)
-            e->kernels->quantize(p->x + t * p->ldx, blocks, l4_x_at(e->quantized + next, blocks, t), l4_x_group(p->tokens, t));
+            e->factors[done + t] = kernel(p->x + t * p->ldx, blocks, l4_x_at(e->quantized + next, blocks, t), l4_x_group(p->tokens, t));
         done += p->tokens;
         next += p->tokens * blocks;
     }
 }
 
 /* Inputs of packed matrices become int8, each distinct one once: products that share an input follow each other. */
-static void quantize(const l4_exec *e, const l4_product *products, size_t n)
+static void quantize(job *j)
 {
-    job j = {e, products, n};
+    const l4_exec *e = j->exec;
     const l4_product *last = NULL;
     size_t rows = 0, blocks = 0;
     double work = 0;
-    for (size_t i = 0; i < n; i++) {
-        const l4_product *p = &products[i];
-        if (p->w->layout != L4_PACKED)
+    for (size_t i = 0; i < j->n; i++) {
+        const l4_product *p = &j->products[i];
+        if (p->w->layout != L4_PACKED || units_of(p) != j->units)
             continue;
         const size_t more = p->tokens * (p->w->cols / L4_QBLOCK);
         const int same = last && last->x == p->x && last->tokens == p->tokens && last->w->cols == p->w->cols;
         e->shares[i].first_block = same ? blocks - more : blocks;
+        e->shares[i].first_factor = same ? rows - p->tokens : rows;
         if (same)
             continue;
         last = p;
@@ -278,13 +293,20 @@ static void quantize(const l4_exec *e, const l4_product *products, size_t n)
         blocks += more;
         work += 2.0 * (double)p->tokens * p->w->cols;
     }
-    l4_pool_run(e->pool, quantize_task, &j, rows, l4_grain(e, rows, work));
+    l4_pool_run(e->pool, quantize_task, j, rows, l4_grain(e, rows, work));
 }
 
+/* Where matrices want activations in different units, first come those of one kind: they share the memory. */
 void l4_linear(const l4_exec *e, const l4_product *products, size_t n)
 {
-    job j = {e, products, n};
+    int wanted[L4_UNITS_KINDS] = {0};
     size_t grain, pieces = l4_linear_share(products, n, l4_pool_threads(e->pool), e->shares, &grain);
-    quantize(e, products, n);
-    l4_pool_run(e->pool, task, &j, pieces, grain);
+    for (size_t i = 0; i < n; i++)
+        wanted[units_of(&products[i])] |= products[i].tokens > 0;
+    for (int units = 0; units < L4_UNITS_KINDS; units++)
+        if (wanted[units]) {
+            job j = {e, products, n, (l4_units)units};
+            quantize(&j);
+            l4_pool_run(e->pool, task, &j, pieces, grain);
+        }
 }

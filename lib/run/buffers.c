@@ -37,6 +37,7 @@ static void lay_out(l4_buffers *b, const l4_config *c, size_t n)
     widest = c->dense_ff > widest ? c->dense_ff : widest;
     widest = c->expert_ff > widest ? c->expert_ff : widest;
     b->quantized = (void *)cut(b, rows * ((widest + L4_QBLOCK - 1) / L4_QBLOCK) * sizeof *b->quantized / sizeof(float));
+    b->factors = cut(b, rows);
     b->shares = (void *)cut(b, (2 * (c->experts + 1) + 3) * sizeof *b->shares / sizeof(float));
     if (!c->experts)
         return;

@@ -216,6 +216,7 @@ static llama4_status run_batch(llama4_context *c, size_t first, size_t count, si
     if (status)
         return status;
     c->forward.exec.quantized = c->forward.buffers.quantized;
+    c->forward.exec.factors = c->forward.buffers.factors;
     c->forward.buffers.moe.routed_tokens = c->routed_tokens;
     c->forward.exec.shares = c->forward.buffers.shares;
     c->forward.progress = n > 1 ? c->params.progress : NULL;

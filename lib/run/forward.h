@@ -33,7 +33,8 @@ typedef struct l4_buffers {
     float *hidden;    /* of dense layers: [2][tokens][ff] */
     l4_moe_scratch moe;
     l4_attention_run *runs; /* [tokens] */
-    l4_xblock *quantized;   /* of l4_exec, like the next */
+    l4_xblock *quantized;   /* of l4_exec, like the next two */
+    float *factors;
     l4_share *shares;
 } l4_buffers;
 

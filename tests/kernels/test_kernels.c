@@ -7,6 +7,7 @@
 
 #include "base/half.h"
 #include "kernels/decode.h"
+#include "kernels/encode.h"
 #include "kernels/kernels.h"
 #include "kernels_of.h"
 #include "llama4/llama4.h"
@@ -242,8 +243,8 @@ static void fill_row(uint8_t *row, size_t bytes, int tame)
 }
 
 /* What `panel` gives, by way of tiles: `part` columns at a time, and one or two panels. Returns 0 if two panels differ. */
-static int by_tiles(const l4_kernels *k, uint32_t type, const uint8_t *panel, size_t blocks, size_t part, size_t panels, const l4_xblock *x, size_t group,
-                    size_t rows, float *y)
+static int by_tiles(const l4_kernels *k, uint32_t type, const uint8_t *panel, size_t blocks, size_t part, size_t panels, const l4_xblock *x,
+                    const float *factors, size_t group, size_t rows, float *y)
 {
     static l4_tile tiles[2 * 24];
     float sums[2][L4_GROUP * L4_PANEL] = {{0}};
@@ -255,7 +256,8 @@ static int by_tiles(const l4_kernels *k, uint32_t type, const uint8_t *panel, si
         k->tiles(l4_packed_kind(type), tiles, panels, n, x + c * group, group, panel, c % 3, sums[0]);
     }
     for (size_t t = 0; t < group; t++)
-        memcpy(y + 17 * t, sums[0] + t * L4_PANEL, rows * sizeof *y);
+        for (size_t r = 0; r < rows; r++)
+            y[17 * t + r] = sums[0][t * L4_PANEL + r] * factors[t];
     return panels == 1 || same(sums[0], sums[1], group * L4_PANEL);
 }
 
@@ -264,11 +266,13 @@ static void check_panels(const l4_kernels *a, const l4_kernels *b, const char *l
 {
     static _Alignas(64) uint8_t panel[16 * 34 * 24];
     static l4_xblock xa[40 * 32], xb[40 * 32];
+    float factors[40], others[40];
     int quantized = 1;
     for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
         const uint32_t type = types[t].type;
         if (!l4_packed_can(type))
             continue;
+        const l4_units units = l4_packed_units(type);
         int equal = 1, right = 1, tiled = 1, asked = 0;
         for (int round = 0; round < 200; round++) {
             size_t unit = types[t].block / L4_QBLOCK, blocks = unit * (1 + next() % (24 / unit)), n = blocks * L4_QBLOCK;
@@ -279,30 +283,32 @@ static void check_panels(const l4_kernels *a, const l4_kernels *b, const char *l
             memset(xa, 0x55, sizeof xa), memset(xb, 0x55, sizeof xb);
             for (size_t k = 0; k < tokens; k++) {
                 fill(x, n, round % 2);
-                a->quantize(x, blocks, l4_x_at(xa, blocks, k), l4_x_group(tokens, k));
-                b->quantize(x, blocks, l4_x_at(xb, blocks, k), l4_x_group(tokens, k));
+                factors[k] = a->quantize[units](x, blocks, l4_x_at(xa, blocks, k), l4_x_group(tokens, k));
+                others[k] = b->quantize[units](x, blocks, l4_x_at(xb, blocks, k), l4_x_group(tokens, k));
             }
             for (size_t i = 0; i < tokens * blocks; i++)
-                quantized &= memcmp(xa[i].q, xb[i].q, L4_QBLOCK) == 0 && same(&xa[i].scale, &xb[i].scale, 3) &&
+                quantized &= memcmp(xa[i].q, xb[i].q, L4_QBLOCK) == 0 && same(&xa[i].unit, &xb[i].unit, 3) &&
                              memcmp(&xa[i].minus_8, &xb[i].minus_8, 5 * sizeof(int32_t)) == 0;
+            quantized &= same(factors, others, tokens);
             quantized &= memcmp(xa + tokens * blocks, xb + tokens * blocks, sizeof *xa) == 0;
             set_guards(39 * 17 + 16);
             for (size_t k = 0; k < tokens; k += L4_GROUP) {
                 const l4_xblock *group = xa + k * blocks;
                 size_t g = l4_x_group(tokens, k);
-                a->panel[type](panel, blocks, group, g, rows, out_a + 17 * k, 17);
-                b->panel[type](panel, blocks, group, g, rows, out_b + 17 * k, 17);
+                a->panel[type](panel, blocks, group, g, rows, factors + k, out_a + 17 * k, 17);
+                b->panel[type](panel, blocks, group, g, rows, factors + k, out_b + 17 * k, 17);
             }
             equal &= guarded_equal(39 * 17 + 16);
             for (size_t k = 0; k < tokens; k += L4_GROUP)
-                tiled &= by_tiles(b, type, panel, blocks, unit * (1 + next() % 5), 1 + next() % 2, xa + k * blocks, l4_x_group(tokens, k), rows, out_b + 17 * k);
+                tiled &= by_tiles(b, type, panel, blocks, unit * (1 + next() % 5), 1 + next() % 2, xa + k * blocks, factors + k, l4_x_group(tokens, k), rows,
+                                  out_b + 17 * k);
             tiled &= guarded_equal(39 * 17 + 16);
             size_t r = next() % rows, k = next() % tokens;
             double exact = 0, size = 1e-30;
             a->decode[type](raw + r * stride, n, y);
             for (size_t i = 0; i < n; i++) {
                 const l4_xblock *at = l4_x_at(xa, blocks, k) + i / L4_QBLOCK * l4_x_group(tokens, k);
-                double term = (double)y[i] * at->q[i % L4_QBLOCK] * at->scale;
+                double term = (double)y[i] * at->q[i % L4_QBLOCK] * (units == L4_UNITS_POWERS ? at->unit / 12582912.0f * factors[k] : at->unit);
                 exact += term, size += fabs(term);
             }
             if (round % 2 == 0 && isfinite(size)) {
@@ -319,6 +325,58 @@ static void check_panels(const l4_kernels *a, const l4_kernels *b, const char *l
         report(name, level, tiled);
     }
     report("quantize", level, quantized);
+}
+
+/* What the squares of a row's units add up to with a factor, if each is the least power of two with which nothing is beyond 127. */
+static double squares_with(double factor, const float *row, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i += L4_QBLOCK) {
+        double top = 0, unit = 0x1p-126;
+        for (size_t k = 0; k < L4_QBLOCK; k++)
+            top = fabs(row[i + k]) > top ? fabs(row[i + k]) : top;
+        while (127 * factor * unit * (1 + 1e-6) < top)
+            unit *= 2;
+        sum += top > 0 ? unit * unit * factor * factor : 0;
+    }
+    return sum;
+}
+
+/* Activations in units that are powers of two: each number's nearest, with the best of the sixteen factors. And those that are not finite, or too large. */
+static void check_powers(const l4_kernels *k, const char *level)
+{
+    enum { BLOCKS = 24, COLS = BLOCKS * L4_QBLOCK };
+    static const float strange[] = {NAN, INFINITY, -INFINITY, 1.1e33f, -3e38f};
+    static l4_xblock blocks[BLOCKS];
+    int near = 1, powers = 1, best = 1, marked = 1;
+    for (int round = 0; round < 400; round++) {
+        fill(x, COLS, 0);
+        for (size_t i = 0; i < COLS; i++)
+            x[i] = round % 4 == 3 && i / L4_QBLOCK % 5 == 0 ? 0.0f : ldexpf(x[i], (int)(i / L4_QBLOCK * 7 % 23) - (round % 2 ? 11 : 80));
+        const float factor = k->quantize[L4_UNITS_POWERS](x, BLOCKS, blocks, 1);
+        double least = INFINITY, chosen = squares_with(factor, x, COLS);
+        for (int i = 0; i < 16; i++)
+            least = fmin(least, squares_with(pow(2, i / 16.0), x, COLS));
+        best &= factor >= 1 && factor < 2 && fabs(log2(factor) * 16 - rint(log2(factor) * 16)) < 1e-5 && chosen <= least * (1 + 1e-5);
+        for (size_t i = 0; i < COLS; i++) {
+            int exponent;
+            const l4_xblock *b = &blocks[i / L4_QBLOCK];
+            const double unit = (double)b->unit / 12582912.0;
+            powers &= frexp(unit, &exponent) == 0.5;
+            near &= fabs(x[i] - factor * unit * b->q[i % L4_QBLOCK]) <= 0.5 * factor * unit * (1 + 1e-5) && abs(b->q[i % L4_QBLOCK]) <= 127;
+        }
+    }
+    for (size_t i = 0; i < sizeof strange / sizeof *strange; i++) {
+        fill(x, COLS, 0);
+        x[5 * L4_QBLOCK + 3 * i] = strange[i];
+        k->quantize[L4_UNITS_POWERS](x, BLOCKS, blocks, 1);
+        for (size_t b = 0; b < BLOCKS; b++)
+            marked &= isnan(blocks[b].unit) == (b == 5);
+    }
+    report("units are powers of two", level, powers);
+    report("numbers become the nearest", level, near);
+    report("the best factor", level, best);
+    report("numbers without bounds", level, marked);
 }
 
 /* Makes the scales of a block, all of whose bytes are the same, 1. */
@@ -353,6 +411,7 @@ static void check_largest(const l4_kernels *a, const l4_kernels *b, const char *
     enum { COLS = 256, TOKENS = 3, BLOCKS = COLS / L4_QBLOCK };
     static _Alignas(64) uint8_t panel[16 * 4 * COLS];
     static l4_xblock xs[TOKENS * BLOCKS];
+    float factors[TOKENS];
     for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
         const uint32_t type = types[t].type;
         if (!l4_packed_can(type))
@@ -368,13 +427,13 @@ static void check_largest(const l4_kernels *a, const l4_kernels *b, const char *
             for (size_t token = 0; token < TOKENS; token++) {
                 for (size_t i = 0; i < COLS; i++)
                     x[i] = token == 0 || (token == 2 && y[i] >= 0) ? 1.0f : -1.0f;
-                a->quantize(x, BLOCKS, xs + token, TOKENS);
+                factors[token] = a->quantize[l4_packed_units(type)](x, BLOCKS, xs + token, TOKENS);
             }
             set_guards(16 * TOKENS);
-            a->panel[type](panel, BLOCKS, xs, TOKENS, 16, out_a, 16);
-            b->panel[type](panel, BLOCKS, xs, TOKENS, 16, out_b, 16);
+            a->panel[type](panel, BLOCKS, xs, TOKENS, 16, factors, out_a, 16);
+            b->panel[type](panel, BLOCKS, xs, TOKENS, 16, factors, out_b, 16);
             equal &= guarded_equal(16 * TOKENS) && isfinite(out_a[0]);
-            equal &= by_tiles(b, type, panel, BLOCKS, BLOCKS, 2, xs, TOKENS, 16, out_b) && same(out_b + 17, out_a + 16, 16) && same(out_b + 34, out_a + 32, 16);
+            equal &= by_tiles(b, type, panel, BLOCKS, BLOCKS, 2, xs, factors, TOKENS, 16, out_b) && same(out_b + 17, out_a + 16, 16) && same(out_b + 34, out_a + 32, 16);
         }
         char name[64];
         snprintf(name, sizeof name, "panel %s of the largest numbers", types[t].name);
@@ -420,6 +479,47 @@ static void check_hard_sums(const l4_kernels *a, const l4_kernels *b, const char
         differs += !same(first, &twice, 1);
     }
     report("sums that double gets wrong", level, equal && differs > 2000);
+}
+
+/* Such sums in tiles: an odd integer of 14 bits times a scale of 11 bits, half way between two floats, and next to nothing that was there before. */
+static void check_tile_sums(const l4_kernels *a, const l4_kernels *b, const char *level)
+{
+    enum { SCALE = 1025, LEAST = 8193 };
+    static _Alignas(64) uint8_t panel[16 * 18];
+    static l4_tile tile_a, tile_b;
+    l4_xblock xa, xb;
+    int equal = 1, right = 1, differs = 0;
+    for (int round = 0; round < 500; round++) {
+        const int wanted = LEAST + 2 * (int)(next() % 4000), left = wanted - 7 * (wanted / 7);
+        float sums_a[L4_GROUP * L4_PANEL], sums_b[L4_GROUP * L4_PANEL], before[L4_PANEL], scale[L4_PANEL];
+        int sum = wanted / 7;
+        for (int i = 0; i < L4_QBLOCK; i++) { /* weights are 7, the last but one's is 1 */
+            const int q = i == L4_QBLOCK - 2 ? left : i == L4_QBLOCK - 1 ? sum : sum > 127 ? 127 : sum;
+            x[i] = (float)q;
+            sum -= i == L4_QBLOCK - 2 ? 0 : q;
+        }
+        for (size_t r = 0; r < L4_PANEL; r++) {
+            uint8_t *row = raw + 18 * r;
+            scale[r] = (float)(SCALE + 2 * (next() % 511));
+            before[r] = sums_a[r] = sums_b[r] = ldexpf(next() % 2 ? 1.0f : -1.0f, -40 - (int)(next() % 30));
+            l4_encode_row(LLAMA4_TYPE_F16, &scale[r], 1, row);
+            memset(row + 2, 0xff, 16);
+            row[2 + 14] = 0x9f; /* columns 14 and 30 */
+        }
+        l4_panel_pack(L4_Q4_0, raw, 18, L4_PANEL, L4_QBLOCK, panel);
+        a->quantize[L4_UNITS_POWERS](x, 1, &xa, 1), b->quantize[L4_UNITS_POWERS](x, 1, &xb, 1);
+        a->unpack[L4_Q4_0](panel, 1, &tile_a), b->unpack[L4_Q4_0](panel, 1, &tile_b);
+        a->tiles(l4_packed_kind(L4_Q4_0), &tile_a, 1, 1, &xa, 1, NULL, 0, sums_a);
+        b->tiles(l4_packed_kind(L4_Q4_0), &tile_b, 1, 1, &xb, 1, NULL, 0, sums_b);
+        equal &= same(sums_a, sums_b, L4_PANEL);
+        for (size_t r = 0; r < L4_PANEL; r++) {
+            const double product = (double)wanted * scale[r];
+            const float twice = (float)(product + before[r]), towards = (float)(product + (before[r] > 0 ? 0.25 : -0.25));
+            right &= same(&sums_b[r], &towards, 1);
+            differs += twice != towards;
+        }
+    }
+    report("tiles' sums that double gets wrong", level, equal && right && differs > 2000);
 }
 
 /* Portable C itself: fused multiply-add against the C library, exp and silu against double. */
@@ -490,6 +590,8 @@ int main(int argc, char **argv)
         check_attention(&portable, &other, instruction_sets[i].name);
         check_panels(&portable, &other, instruction_sets[i].name);
         check_largest(&portable, &other, instruction_sets[i].name);
+        check_powers(&other, instruction_sets[i].name);
+        check_tile_sums(&portable, &other, instruction_sets[i].name);
     }
     printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
     return failed != 0 || passed == 0;

@@ -111,7 +111,7 @@ static const struct {
     {LLAMA4_TYPE_F16, 0x0dd2ea1be80351ebu},
     {LLAMA4_TYPE_BF16, 0x1bde80e03d46367cu},
     {LLAMA4_TYPE_Q8_0, 0x90ea5bb1a9b1f7e2u},
-    {LLAMA4_TYPE_Q4_0, 0x840b5f06acf1ba66u},
+    {LLAMA4_TYPE_Q4_0, 0x121da74d5f3e6a8du},
 };
 
 /* Quantised activations, and panels of them with packed rows. */
@@ -121,7 +121,7 @@ static uint64_t hash_panel(uint64_t hash, const l4_kernels *k, uint32_t type)
     static uint8_t stored[16 * N * 2];
     static _Alignas(64) uint8_t panel[16 * N * 2];
     l4_xblock x[15 * (N / L4_QBLOCK)];
-    float values[N], sums[15 * 16] = {0};
+    float values[N], sums[15 * 16] = {0}, factors[15];
     size_t stride = l4_panel_bytes(type, N) / L4_PANEL;
     for (int r = 0; r < 16; r++) {
         for (size_t i = 0; i < N; i++)
@@ -131,14 +131,14 @@ static uint64_t hash_panel(uint64_t hash, const l4_kernels *k, uint32_t type)
     for (int t = 0; t < 15; t++) {
         for (size_t i = 0; i < N; i++)
             values[i] = uniform(&state) * (i % 33 ? 1.0f : 9.0f);
-        k->quantize(values, N / L4_QBLOCK, x + t, 15);
+        factors[t] = k->quantize[l4_packed_units(type)](values, N / L4_QBLOCK, x + t, 15);
         for (size_t i = 0; i < N; i++)
             hash = hash_u64(hash, (uint8_t)x[i / L4_QBLOCK * 15 + t].q[i % L4_QBLOCK], 1);
         for (size_t b = 0; b < N / L4_QBLOCK; b++)
-            hash = hash_floats(hash, &x[b * 15 + t].scale, 1);
+            hash = hash_floats(hash, &x[b * 15 + t].unit, 1);
     }
     l4_panel_pack(type, stored, stride, 13, N, panel);
-    k->panel[type](panel, N / L4_QBLOCK, x, 15, 13, sums, 16);
+    k->panel[type](panel, N / L4_QBLOCK, x, 15, 13, factors, sums, 16);
     return hash_floats(hash, sums, 15 * 16);
 }
 
@@ -172,7 +172,7 @@ static uint64_t hash_type(const l4_kernels *k, uint32_t type)
 }
 
 #define OTHERS 0xdde5606233dff081u
-#define PACKED 0x2d79f1b4b4fa7cddu
+#define PACKED 0x8fe30c3a46a594b3u
 #define DENSE_KERNELS 0xc63267254f28be39u
 #define ELEMENTARY 0x5b8682c73d226658u
 #define SAMPLED 0xaaff2f3fe892e804u
@@ -224,7 +224,7 @@ static uint64_t hash_packed(const l4_kernels *k)
     static _Alignas(64) uint8_t panel[16 * COLS * 2];
     static l4_tile tiles[BLOCKS];
     l4_xblock x[TIMES * BLOCKS];
-    float values[COLS], sums[TIMES * 16];
+    float values[COLS], sums[TIMES * 16], factors[TIMES];
     uint64_t hash = HASH_START, state = 1234;
     int finite = 1;
     for (uint32_t type = 0; type < L4_TYPE_SLOTS; type++) {
@@ -242,9 +242,9 @@ static uint64_t hash_packed(const l4_kernels *k)
             for (size_t t = 0; t < tokens; t++) {
                 for (size_t i = 0; i < COLS; i++)
                     values[i] = uniform(&state);
-                k->quantize(values, BLOCKS, x + t, tokens);
+                factors[t] = k->quantize[l4_packed_units(type)](values, BLOCKS, x + t, tokens);
             }
-            k->panel[type](panel, BLOCKS, x, tokens, 16, sums, 16);
+            k->panel[type](panel, BLOCKS, x, tokens, 16, factors, sums, 16);
             hash = hash_floats(hash, sums, tokens * 16);
             for (size_t i = 0; i < tokens * 16; i++)
                 finite &= sums[i] - sums[i] == 0;

@@ -29,6 +29,7 @@ static int bed_make(bed *b, int32_t level)
     const size_t panels = (MOST_ROWS + L4_PANEL - 1) / L4_PANEL * L4_PANEL;
     return l4_alloc(a, THREADS * b->exec.scratch_size, sizeof(float), "", &b->exec.scratch, &e) == LLAMA4_OK &&
            l4_alloc(a, MOST_TOKENS * MOST_COLS / L4_QBLOCK, sizeof(l4_xblock), "", &b->exec.quantized, &e) == LLAMA4_OK &&
+           l4_alloc(a, MOST_TOKENS, sizeof(float), "", &b->exec.factors, &e) == LLAMA4_OK &&
            l4_alloc(a, 1, sizeof(l4_share), "", &b->exec.shares, &e) == LLAMA4_OK &&
            l4_alloc(a, panels * MOST_COLS * 2, 1, "", &b->stored, &e) == LLAMA4_OK &&
            l4_alloc(a, panels * MOST_COLS * 2, 1, "", &b->packed, &e) == LLAMA4_OK &&
@@ -41,7 +42,7 @@ static int bed_make(bed *b, int32_t level)
 static void bed_free(bed *b)
 {
     static const l4_allocator *a = &l4_system_allocator;
-    void *all[] = {b->exec.scratch, b->exec.quantized, b->exec.shares, b->stored, b->packed, b->x, b->many, b->single};
+    void *all[] = {b->exec.scratch, b->exec.quantized, b->exec.factors, b->exec.shares, b->stored, b->packed, b->x, b->many, b->single};
     l4_pool_destroy(b->exec.pool);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         l4_free(a, all[i]);
@@ -214,8 +215,59 @@ TEST(many_tokens_and_few_rows)
     bed_free(&b);
 }
 
+/* Matrices whose activations are in different units share an input, and one call. */
+TEST(types_share_an_input)
+{
+    enum { COLS = 512, ROWS = 48 };
+    static const uint32_t types[] = {L4_Q4_0, L4_Q8_0, L4_Q8_0, L4_Q4_K, LLAMA4_TYPE_F32, L4_Q5_1};
+    enum { N = sizeof types / sizeof *types };
+    static const size_t tokens[] = {1, 5, 40};
+    uint64_t state = 79;
+    l4_matrix w[N];
+    l4_product p[N];
+    bed b;
+    REQUIRE(bed_make(&b, LLAMA4_CPU_AUTO));
+    uint8_t *own[N];
+    llama4_error e = LLAMA4_ERROR_INIT;
+    l4_share *one = b.exec.shares, shares[N];
+    for (size_t i = 0; i < MOST_TOKENS * MOST_COLS; i++)
+        b.x[i] = (float)(next_random(&state) % 2001) / 1000.0f - 1.0f;
+    for (size_t i = 0; i < N; i++) {
+        const size_t bytes = (size_t)ROWS * COLS * 4;
+        REQUIRE(l4_alloc(&l4_system_allocator, bytes, 1, "", &own[i], &e) == LLAMA4_OK);
+        if (types[i] == LLAMA4_TYPE_F32) {
+            for (size_t k = 0; k < ROWS * COLS; k++)
+                ((float *)(void *)own[i])[k] = (float)(next_random(&state) % 2001) / 1000.0f - 1.0f;
+            w[i] = (l4_matrix){.data = own[i], .type = types[i], .rows = ROWS, .cols = COLS, .stride = COLS * sizeof(float), .layout = L4_ROWS};
+            continue;
+        }
+        w[i] = make_matrix(&b, types[i], ROWS, COLS, &state);
+        memcpy(own[i], b.packed, l4_panel_bytes(types[i], COLS) * (ROWS / L4_PANEL));
+        w[i].data = own[i];
+    }
+    for (size_t t = 0; t < sizeof tokens / sizeof *tokens; t++) {
+        for (size_t i = 0; i < N; i++) {
+            p[i] = (l4_product){&w[i], b.x, COLS, tokens[t], b.many + i * ROWS, N * ROWS, NULL};
+            for (size_t k = 0; k < tokens[t]; k++)
+                memset(b.many + (k * N + i) * ROWS, 0x55, ROWS * sizeof(float));
+        }
+        b.exec.shares = shares;
+        l4_linear(&b.exec, p, N);
+        b.exec.shares = one;
+        for (size_t i = 0; i < N; i++)
+            for (size_t k = 0; k < tokens[t]; k++) {
+                const l4_product alone = {&w[i], b.x + k * COLS, COLS, 1, b.single, ROWS, NULL};
+                l4_linear(&b.exec, &alone, 1);
+                CHECK(memcmp(b.single, b.many + (k * N + i) * ROWS, ROWS * sizeof(float)) == 0);
+            }
+    }
+    for (size_t i = 0; i < N; i++)
+        l4_free(&l4_system_allocator, own[i]);
+    bed_free(&b);
+}
+
 TEST(many_tokens_by_the_best_kernels) { check_level(LLAMA4_CPU_AUTO); }
 TEST(many_tokens_by_avx2) { check_level(LLAMA4_CPU_AVX2); }
 TEST(many_tokens_by_portable_kernels) { check_level(LLAMA4_CPU_GENERIC); }
 
-TEST_MAIN(T(many_tokens_by_the_best_kernels), T(many_tokens_by_avx2), T(many_tokens_by_portable_kernels), T(threads_get_equal_work), T(no_piece_is_large), T(threads_share_a_router), T(many_tokens_and_few_rows))
+TEST_MAIN(T(many_tokens_by_the_best_kernels), T(many_tokens_by_avx2), T(many_tokens_by_portable_kernels), T(threads_get_equal_work), T(no_piece_is_large), T(threads_share_a_router), T(many_tokens_and_few_rows), T(types_share_an_input))

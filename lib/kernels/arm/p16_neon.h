@@ -131,6 +131,11 @@ static inline p16 p16_with_signs(p16 magnitudes, p16 signs, const int which, con
 }
 static inline p16 p16_mul_bytes(p16 bytes, p16 factor) { return p16_mul(bytes, factor); }
 static inline float32x4_t to_f32(uint32x4_t x) { return vcvtq_f32_s32(vreinterpretq_s32_u32(x)); }
+static inline v16 p16_as_v16(p16 x) { return FOUR_1(vreinterpretq_f32_u32, x); }
+static inline p16 v16_as_p16(v16 x)
+{
+    return quad(vreinterpretq_u32_f32(x.a), vreinterpretq_u32_f32(x.b), vreinterpretq_u32_f32(x.c), vreinterpretq_u32_f32(x.d));
+}
 static inline v16 p16_to_v16(p16 x) { return FOUR_1(to_f32, x); }
 
 static inline void v16_to_i8(int8_t *q, v16 x)

@@ -94,6 +94,8 @@ static inline p16 p16_mul_bytes(p16 bytes, p16 factor)
     p16 both = p16_or(factor, p16_shl(factor, 16));
     return pair(_mm256_mullo_epi16(bytes.a, both.a), _mm256_mullo_epi16(bytes.b, both.b));
 }
+static inline v16 p16_as_v16(p16 x) { return join(_mm256_castsi256_ps(x.a), _mm256_castsi256_ps(x.b)); }
+static inline p16 v16_as_p16(v16 x) { return pair(_mm256_castps_si256(x.a), _mm256_castps_si256(x.b)); }
 static inline v16 p16_to_v16(p16 x) { return join(_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)); }
 
 static inline void v16_to_i8(int8_t *q, v16 x)
@@ -188,7 +190,6 @@ static inline p16_pairs p16_pairs_next(p16_pairs acc, const uint8_t *w, const in
     p16_pairs more = p16_pairs_first(w, x);
     return sums(_mm256_add_epi16(acc.a, more.a), _mm256_add_epi16(acc.b, more.b));
 }
-static inline p16 p16_half(p16 x) { return pair(_mm256_srai_epi32(x.a, 1), _mm256_srai_epi32(x.b, 1)); } /* signed */
 static inline p16 p16_add_pairs(p16 acc, p16_pairs p)
 {
     __m256i ones = _mm256_set1_epi16(1);

@@ -6,6 +6,7 @@
 #include "kernels/x86/v16_avx512.h"
 
 #define L4_STEP_TOKENS 8
+#define L4_SUMS_IN_REGISTERS
 #define L4_ALWAYS_INLINE __attribute__((always_inline))
 
 typedef __m512i p16;
@@ -105,6 +106,8 @@ static inline p16 p16_mul_bytes(p16 bytes, p16 factor)
 {
     return _mm512_mullo_epi16(bytes, _mm512_or_si512(factor, _mm512_slli_epi32(factor, 16)));
 }
+static inline v16 p16_as_v16(p16 a) { return _mm512_castsi512_ps(a); }
+static inline p16 v16_as_p16(v16 a) { return _mm512_castps_si512(a); }
 static inline v16 p16_to_v16(p16 a) { return _mm512_cvtepi32_ps(a); }
 
 static inline void v16_to_i8(int8_t *q, v16 a)
@@ -144,14 +147,6 @@ static inline p16 p16_four(const int8_t *x)
 #define L4_PANEL_PAIRS /* two panels at once: 32 registers hold the sums of 16 products */
 static inline p16 p16_dot(p16 acc, p16 w, p16 x) { return _mm512_dpbusd_epi32(acc, w, x); }
 static inline p16_sums p16_dot_pairs(p16_sums acc, p16 a, p16 b) { return (p16_sums)_mm512_dpwssd_epi32((p16)acc, a, b); }
-#if defined(__GNUC__) && !defined(__clang__) /* with it clang spills up to twice as much */
-#define L4_DOT_AT /* the instruction reads x: compilers would load what two products share into a register */
-static inline p16 p16_dot_at(p16 acc, p16 w, const int8_t *x)
-{
-    __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(w), "m"(*(const int8_t (*)[4])x));
-    return acc;
-}
-#endif
 #else
 /* Of weights 128 more than they mean, as they mean. Their signs go to x, so that one factor is unsigned and two products, of 128 times 127, fit 16 bits. */
 #define L4_DOT_LESS_128 1
@@ -175,7 +170,6 @@ static inline p16_pairs p16_pairs_next(p16_pairs acc, const uint8_t *w, const in
     L4_IN_REGISTER(acc);
     return acc;
 }
-static inline p16 p16_half(p16 a) { return _mm512_srai_epi32(a, 1); } /* signed */
 static inline p16 p16_add_pairs(p16 acc, p16_pairs p)
 {
     acc = _mm512_add_epi32(acc, _mm512_madd_epi16(p, _mm512_set1_epi16(1)));

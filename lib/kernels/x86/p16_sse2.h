@@ -124,6 +124,8 @@ static inline p16 p16_mul_bytes(p16 bytes, p16 factor)
     const p16 both = p16_or(factor, p16_shl(factor, 16));
     return QUAD_2(_mm_mullo_epi16, bytes, both);
 }
+static inline v16 p16_as_v16(p16 x) { return FOUR_1(_mm_castsi128_ps, x); }
+static inline p16 v16_as_p16(v16 x) { return quad(_mm_castps_si128(x.a), _mm_castps_si128(x.b), _mm_castps_si128(x.c), _mm_castps_si128(x.d)); }
 static inline v16 p16_to_v16(p16 x) { return FOUR_1(_mm_cvtepi32_ps, x); }
 
 static inline void v16_to_i8(int8_t *q, v16 x)

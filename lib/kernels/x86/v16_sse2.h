@@ -67,16 +67,26 @@ static inline v16 v16_fma(v16 x, v16 y, v16 z)
     return join(_mm_fmadd_ps(x.a, y.a, z.a), _mm_fmadd_ps(x.b, y.b, z.b), _mm_fmadd_ps(x.c, y.c, z.c), _mm_fmadd_ps(x.d, y.d, z.d));
 }
 #else
-/* The sum of an exact product and z in double, two lanes at a time, rounded once more to float. That gives another number than one rounding would only
- * where the double is half way between two floats, or too small for a normal one: then *doubtful has a bit set. */
-static inline __m128 fma_by_double(__m128 x, __m128 y, __m128 z, __m128i *doubtful)
+/* Where the sum s of p and z was rounded in double: of the two differences that of the larger one is exact. */
+static inline __m128d inexact(__m128d s, __m128d p, __m128d z)
 {
-    const __m128d low = _mm_add_pd(_mm_mul_pd(_mm_cvtps_pd(x), _mm_cvtps_pd(y)), _mm_cvtps_pd(z));
-    const __m128d high = _mm_add_pd(_mm_mul_pd(_mm_cvtps_pd(_mm_movehl_ps(x, x)), _mm_cvtps_pd(_mm_movehl_ps(y, y))), _mm_cvtps_pd(_mm_movehl_ps(z, z)));
+    return _mm_or_pd(_mm_cmpneq_pd(_mm_sub_pd(s, z), p), _mm_cmpneq_pd(_mm_sub_pd(s, p), z));
+}
+
+/* The sum of an exact product and z in double, two lanes at a time, rounded once more to float. That gives another number than one rounding would only
+ * where the double is half way between two floats, which it was rounded to, or too small for a normal one: then *doubtful has a bit set. With `few` bits in
+ * x and y, sums often end half way as they are, and it is worth looking. */
+static inline __m128 fma_by_double(const int few, __m128 x, __m128 y, __m128 z, __m128i *doubtful)
+{
+    const __m128d zl = _mm_cvtps_pd(z), pl = _mm_mul_pd(_mm_cvtps_pd(x), _mm_cvtps_pd(y)), low = _mm_add_pd(pl, zl);
+    const __m128d zh = _mm_cvtps_pd(_mm_movehl_ps(z, z)), ph = _mm_mul_pd(_mm_cvtps_pd(_mm_movehl_ps(x, x)), _mm_cvtps_pd(_mm_movehl_ps(y, y)));
+    const __m128d high = _mm_add_pd(ph, zh);
     const __m128i ends = _mm_castps_si128(_mm_shuffle_ps(_mm_castpd_ps(low), _mm_castpd_ps(high), 0x88));
     const __m128i tops = _mm_castps_si128(_mm_shuffle_ps(_mm_castpd_ps(low), _mm_castpd_ps(high), 0xdd));
-    const __m128i tie = _mm_cmpeq_epi32(_mm_and_si128(ends, _mm_set1_epi32(0x1fffffff)), _mm_set1_epi32(0x10000000));
     const __m128i tiny = _mm_cmplt_epi32(_mm_and_si128(tops, _mm_set1_epi32(0x7fffffff)), _mm_set1_epi32(0x38100000)); /* 2^-126 */
+    __m128i tie = _mm_cmpeq_epi32(_mm_and_si128(ends, _mm_set1_epi32(0x1fffffff)), _mm_set1_epi32(0x10000000));
+    if (few)
+        tie = _mm_and_si128(tie, _mm_castps_si128(_mm_shuffle_ps(_mm_castpd_ps(inexact(low, pl, zl)), _mm_castpd_ps(inexact(high, ph, zh)), 0x88)));
     *doubtful = _mm_or_si128(*doubtful, _mm_or_si128(tie, tiny));
     return _mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high));
 }
@@ -103,11 +113,11 @@ __attribute__((noinline)) static void fma_rounded_once(const float *x, const flo
     }
 }
 
-static inline v16 v16_fma(v16 x, v16 y, v16 z)
+static inline v16 fma_of_bits(const int few, v16 x, v16 y, v16 z)
 {
     __m128i doubtful = _mm_setzero_si128();
-    v16 r = join(fma_by_double(x.a, y.a, z.a, &doubtful), fma_by_double(x.b, y.b, z.b, &doubtful), fma_by_double(x.c, y.c, z.c, &doubtful),
-                 fma_by_double(x.d, y.d, z.d, &doubtful));
+    v16 r = join(fma_by_double(few, x.a, y.a, z.a, &doubtful), fma_by_double(few, x.b, y.b, z.b, &doubtful), fma_by_double(few, x.c, y.c, z.c, &doubtful),
+                 fma_by_double(few, x.d, y.d, z.d, &doubtful));
     if (__builtin_expect(_mm_movemask_epi8(doubtful), 0)) {
         float in[3][16], out[16];
         v16_store(in[0], x), v16_store(in[1], y), v16_store(in[2], z);
@@ -116,6 +126,11 @@ static inline v16 v16_fma(v16 x, v16 y, v16 z)
     }
     return r;
 }
+static inline v16 v16_fma(v16 x, v16 y, v16 z) { return fma_of_bits(0, x, y, z); }
+
+/* The same for numbers of few bits, as the products of small integers. */
+#define L4_FMA_FEW_BITS
+static inline v16 v16_fma_few_bits(v16 x, v16 y, v16 z) { return fma_of_bits(1, x, y, z); }
 #endif
 
 static inline __m128 absolute(__m128 x) { return _mm_and_ps(x, _mm_castsi128_ps(_mm_set1_epi32(0x7fffffff))); }
