@@ -19,6 +19,10 @@ static inline p16 bits(p16 a, int shift, int mask) /* of each byte: nothing cros
     return p16_and(p16_shr(a, shift), p16_set_bytes(mask));
 }
 
+#if !defined(L4_LOAD_ONCE)
+#define p16_load_once p16_load
+#endif
+
 /* What an instruction set may do better than in these terms: */
 #if !defined(L4_P16_OWN)
 
@@ -65,7 +69,7 @@ static inline v16 minus(v16 a)
 static inline void halves(const uint8_t *from, l4_tile *to)
 {
     for (int i = 0; i < 4; i++) {
-        p16 both = p16_load(from + 64 * i);
+        p16 both = p16_load_once(from + 64 * i);
         p16_store(to->w[i], bits(both, 0, 15));
         p16_store(to->w[i + 4], bits(both, 4, 15));
     }
@@ -227,7 +231,7 @@ static inline void some_q4_k(const uint8_t *from, int b, l4_tile *to)
     six_bits(from, b, d, m, to);
     six_bits(from, b + 1, d, m, to + 1);
     for (int i = 0; i < 8; i++) {
-        p16 both = p16_load(AT(16 + 16 * b) + 64 * i);
+        p16 both = p16_load_once(AT(16 + 16 * b) + 64 * i);
         p16_store(to[0].w[i], bits(both, 0, 15));
         p16_store(to[1].w[i], bits(both, 4, 15));
     }

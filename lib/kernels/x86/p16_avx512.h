@@ -14,6 +14,13 @@ typedef __m512i p16;
 static inline p16 p16_set(int32_t x) { return _mm512_set1_epi32(x); }
 static inline p16 p16_set_bytes(int x) { return _mm512_set1_epi8((char)x); }
 static inline p16 p16_load(const uint8_t *p) { return _mm512_loadu_si512(p); }
+#define L4_LOAD_ONCE /* what is used twice: compilers would read it twice, but one token's product has hardly time for its loads */
+static inline p16 p16_load_once(const uint8_t *p)
+{
+    p16 a = p16_load(p);
+    L4_IN_REGISTER(a);
+    return a;
+}
 static inline void p16_store(uint8_t *p, p16 a) { _mm512_storeu_si512(p, a); }
 static inline p16 p16_load_u8(const uint8_t *p) { return _mm512_cvtepu8_epi32(bytes16(p)); }
 static inline p16 p16_load_i8(const uint8_t *p) { return _mm512_cvtepi8_epi32(bytes16(p)); }
