@@ -157,6 +157,26 @@ static inline L4_ALWAYS_INLINE void dots(const l4_tile_kind kind, const int pane
 
 #endif
 
+/* What step() does with the columns 4 * first .. 4 * end - 1. */
+static inline L4_ALWAYS_INLINE void part_of_step(const l4_tile_kind kind, size_t at, const int panels, const int tokens, const int first, const int end,
+                                                 const l4_tile *const tiles[2], const l4_xblock *x, row_sums *sums)
+{
+    p16 n[2][L4_STEP_TOKENS];
+    L4_UNROLL(8)
+    for (int t = 0; t < tokens; t++)
+        n[0][t] = n[1][t] = begin(kind, &x[t], at);
+    dots(kind, panels, tokens, first, end, tiles, x, n);
+    L4_UNROLL(8)
+    for (int t = 0; t < tokens; t++)
+        for (int p = 0; p < panels; p++) {
+            row_sums *s = sums + p * L4_STEP_TOKENS + t;
+            put(s, add_up(kind, first > 0, n[p][t], &x[t], tiles[p], get(s)));
+        }
+#if !defined(L4_SUMS_IN_REGISTERS)
+    L4_READ_AGAIN();
+#endif
+}
+
 /*
  * One step: a tile of each of `panels` panels, `stride` tiles apart, times one block of `tokens` <= L4_STEP_TOKENS tokens; adds to sixteen rows' sums,
  * panel p's of token t at sums + p * L4_STEP_TOKENS + t. `kind`, `panels` and `tokens` are constants where this is inlined.
@@ -164,25 +184,10 @@ static inline L4_ALWAYS_INLINE void dots(const l4_tile_kind kind, const int pane
 static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, size_t at, const int panels, const int tokens, const l4_tile *tile, size_t stride,
                                          const l4_xblock *x, row_sums *sums)
 {
-    const int halves = has_halves(kind);
     const l4_tile *const tiles[2] = {tile, tile + (panels > 1 ? stride : 0)};
-    L4_UNROLL(2)
-    for (int half = 0; half < 1 + halves; half++) {
-        p16 n[2][L4_STEP_TOKENS];
-        L4_UNROLL(8)
-        for (int t = 0; t < tokens; t++)
-            n[0][t] = n[1][t] = begin(kind, &x[t], half ? SECOND : at);
-        dots(kind, panels, tokens, 4 * half, halves ? 4 + 4 * half : 8, tiles, x, n);
-        L4_UNROLL(8)
-        for (int t = 0; t < tokens; t++)
-            for (int p = 0; p < panels; p++) {
-                row_sums *s = sums + p * L4_STEP_TOKENS + t;
-                put(s, add_up(kind, half, n[p][t], &x[t], tiles[p], get(s)));
-            }
-#if !defined(L4_SUMS_IN_REGISTERS)
-        L4_READ_AGAIN();
-#endif
-    }
+    part_of_step(kind, at, panels, tokens, 0, has_halves(kind) ? 4 : 8, tiles, x, sums);
+    if (has_halves(kind))
+        part_of_step(kind, SECOND, panels, tokens, 4, 8, tiles, x, sums);
 }
 
 static inline L4_ALWAYS_INLINE const uint8_t *ask_for(const uint8_t *soon, size_t lines, const int few)
