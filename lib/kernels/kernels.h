@@ -59,9 +59,9 @@ typedef struct l4_kernels {
     void (*panel[L4_TYPE_SLOTS])(const uint8_t *panel, size_t blocks, const l4_xblock *x, size_t group, size_t rows, const float *factors,
                                   float *y, size_t ldy);
 
-    /* The same in two steps with the same result but for the factors, for several groups: a part of a panel, `blocks` of 32 columns, spread into tiles; then the
-     * tiles of some panels, one's after the other's, times one group: adds to sums[(p * L4_GROUP + t) * L4_PANEL + r]. With each of the
-     * blocks, `each` lines of 64 bytes from `soon` on are asked for: what is needed next, perhaps a little beyond its end. */
+    /* The same in two steps with the same result but for the factors, for several groups: a part of a panel, `blocks` of 32 columns, spread into
+     * tiles; then the tiles of some panels, one's after the other's, times one group: adds to sums[(p * L4_GROUP + t) * L4_PANEL + r]. With each of
+     * the blocks, `each` lines of 64 bytes from `soon` on are asked for: what is needed next, perhaps a little beyond its end. */
     void (*unpack[L4_TYPE_SLOTS])(const uint8_t *panel, size_t blocks, l4_tile *out);
     void (*tiles)(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t blocks, const l4_xblock *x, size_t group, const uint8_t *soon,
                   size_t each, float *sums);

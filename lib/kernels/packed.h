@@ -40,17 +40,17 @@ enum {
 
 /* What a tile's other numbers mean. Instruction sets that gain nothing by small weights add 128 in place of 16 or 64, and 64 in place of 32 (unpack.h). */
 typedef enum l4_tile_kind {
-    L4_TILE_OFFSET_8,   /* weight = scale * (w - 8), w <= 15 */
-    L4_TILE_OFFSET_16,  /* weight = scale * (w - 16), w <= 31 */
-    L4_TILE_OFFSET_64,  /* weight = scale * (w - 64), w <= 127 */
-    L4_TILE_OFFSET_128, /* weight = scale * (w - 128) */
-    L4_TILE_OFFSET_ANY, /* the same, with activations in units of any size */
-    L4_TILE_HALVES_32,  /* weight = scale * (w - 32) in the first 16 columns, other * (w - 32) in the rest; w <= 63 */
-    L4_TILE_HALVES_64,  /* the same with 64; w <= 127 */
-    L4_TILE_MINIMUM_15, /* weight = scale * w + other, w <= 15 */
-    L4_TILE_MINIMUM_31, /* the same, w <= 31 */
+    L4_TILE_OFFSET_8,    /* weight = scale * (w - 8), w <= 15 */
+    L4_TILE_OFFSET_16,   /* weight = scale * (w - 16), w <= 31 */
+    L4_TILE_OFFSET_64,   /* weight = scale * (w - 64), w <= 127 */
+    L4_TILE_OFFSET_128,  /* weight = scale * (w - 128) */
+    L4_TILE_OFFSET_ANY,  /* the same, with activations in units of any size */
+    L4_TILE_HALVES_32,   /* weight = scale * (w - 32) in the first 16 columns, other * (w - 32) in the rest; w <= 63 */
+    L4_TILE_HALVES_64,   /* the same with 64; w <= 127 */
+    L4_TILE_MINIMUM_15,  /* weight = scale * w + other, w <= 15 */
+    L4_TILE_MINIMUM_31,  /* the same, w <= 31 */
     L4_TILE_MINIMUM_ANY, /* the same as that, with activations in units of any size */
-    L4_TILE_MINIMA,     /* weight = scale * w + other, in the first 16 columns + third; w <= 63 */
+    L4_TILE_MINIMA,      /* weight = scale * w + other, in the first 16 columns + third; w <= 63 */
     L4_TILE_KINDS
 } l4_tile_kind;
 
