@@ -1,6 +1,8 @@
 /* A token's activations -> int8, block by block, with what products begin with (packed.h). Over lanes as packed_body.h. */
 
-/* The largest magnitude of a block; a NaN, or nothing to tell, where it has a NaN or an infinity. x - x is 0 for finite numbers. */
+#define MAGIC 12582912.0f /* 1.5 * 2^23: adding it rounds to an integer */
+
+/* The largest magnitude of a block; a NaN where it has a NaN or an infinity: x - x is 0 for finite numbers. */
 static inline float top_of(v16 low, v16 high)
 {
     return v16_top(v16_max(v16_abs(low), v16_abs(high))) + v16_sum(v16_add(v16_sub(low, low), v16_sub(high, high)));
@@ -9,7 +11,7 @@ static inline float top_of(v16 low, v16 high)
 /* Numbers times `inverse`, at most 127 in magnitude, to integers; ties round to even. Returns the first half's sum, and *second. */
 static inline int32_t round_block(v16 low, v16 high, float inverse, int8_t *q, int32_t *second)
 {
-    const v16 round = v16_set(12582912.0f), factor = v16_set(inverse); /* 1.5 * 2^23: adding it rounds to an integer */
+    const v16 round = v16_set(MAGIC), factor = v16_set(inverse);
     v16_to_i8(q, v16_sub(v16_add(v16_mul(low, factor), round), round));
     v16_to_i8(q + 16, v16_sub(v16_add(v16_mul(high, factor), round), round));
     *second = i8_sum(q + 16);
@@ -26,7 +28,7 @@ static inline void starts(int32_t start, int32_t first, int32_t second, l4_xbloc
     out->second_minus_64 = start - 64 * second;
 }
 
-/* Next to nothing counts as nothing: below this, units would not be normal numbers. */
+/* Next to nothing counts as nothing: 127 / top shall be finite. */
 #define LEAST_TOP 1e-36f
 
 /* Largest magnitude -> 127. A block with a NaN or an infinity becomes NaN through its unit. */
@@ -55,7 +57,7 @@ static float quantize_any(const float *x, size_t blocks, l4_xblock *out, size_t 
 #define ITSELF(f) f
 #define INVERSE(f) (float)(1 / (double)f)
 #define UNIT(f) (float)(1 / (127 * (double)f)) /* of a block whose largest magnitude is 1, before it becomes a power of two */
-static const float sixteen[16] = {FACTORS(ITSELF)}, inverse_of[16] = {FACTORS(INVERSE)}, unit_of[16] = {FACTORS(UNIT)};
+static const float factor_of[16] = {FACTORS(ITSELF)}, inverse_of[16] = {FACTORS(INVERSE)}, unit_of[16] = {FACTORS(UNIT)};
 
 /* The one with which the squares of all units add up to least, and so the squares of what rounding loses. `squares`: of powers of two. */
 static int best_factor(v16 squares)
@@ -64,7 +66,7 @@ static int best_factor(v16 squares)
     int best = 0;
     v16_store(sums, squares);
     for (int i = 0; i < 16; i++) {
-        sums[i] *= sixteen[i] * sixteen[i];
+        sums[i] *= factor_of[i] * factor_of[i];
         best = sums[i] < sums[best] ? i : best;
     }
     return best;
@@ -77,7 +79,7 @@ static int best_factor(v16 squares)
  * products would leave the range, becomes NaN through its unit. */
 static float quantize_powers(const float *x, size_t blocks, l4_xblock *out, size_t step)
 {
-    const float magic = 12582912.0f, most = 1e33f;
+    const float most = 1e33f; /* MAGIC * unit shall be finite */
     const v16 of_one = v16_load(unit_of);
     v16 squares = v16_zero();
     for (size_t b = 0; b < blocks; b++) {
@@ -97,11 +99,11 @@ static float quantize_powers(const float *x, size_t blocks, l4_xblock *out, size
             first = round_block(v16_load(x), v16_load(x + 16), l4_bits_f32(0x7f000000 - power) * inverse_of[best], out->q, &second);
         } else
             memset(out->q, 0, sizeof out->q);
-        start = top <= most ? magic * unit : l4_bits_f32(0x7fc00000);
+        start = top <= most ? MAGIC * unit : l4_bits_f32(0x7fc00000);
         out->unit = start;
         out->sum = unit * (float)(first + second);
         out->first_sum = unit * (float)first;
         starts((int32_t)l4_f32_bits(start), first, second, out);
     }
-    return sixteen[best];
+    return factor_of[best];
 }

@@ -177,7 +177,7 @@ static inline p16 p16_dot(p16 acc, const uint8_t *w, const int8_t *x)
     return sums(dot8(acc.a, bytes32(w), v), dot8(acc.b, bytes32(w + 32), v));
 }
 
-/* Sums of pairs in 16 bits: weights up to 127 fit, up to 63 leave room for two of them, up to 31 for four. */
+/* Sums of pairs in 16 bits: weights up to 127 fit, up to 63 leave room for two of them, up to 31 for four, up to 15 for eight. */
 #define L4_NARROW_SUMS
 typedef p16 p16_pairs;
 static inline p16_pairs p16_pairs_first(const uint8_t *w, const int8_t *x)

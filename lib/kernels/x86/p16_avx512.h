@@ -167,7 +167,7 @@ static inline p16 p16_dot(p16 acc, const uint8_t *w, const int8_t *x)
 }
 static inline p16_sums p16_dot_pairs(p16_sums acc, p16 a, p16 b) { return (p16_sums)_mm512_add_epi32((p16)acc, _mm512_madd_epi16(a, b)); }
 
-/* Sums of pairs in 16 bits: weights up to 127 fit, up to 63 leave room for two of them, up to 31 for four. */
+/* Sums of pairs in 16 bits: weights up to 127 fit, up to 63 leave room for two of them, up to 31 for four, up to 15 for eight. */
 #define L4_NARROW_SUMS
 typedef p16 p16_pairs;
 static inline p16_pairs p16_pairs_first(const uint8_t *w, const int8_t *x) { return _mm512_maddubs_epi16(p16_load(w), p16_four(x)); }
