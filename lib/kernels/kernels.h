@@ -38,6 +38,13 @@ typedef struct l4_i16_rows {
     size_t n, ld; /* ld is even */
 } l4_i16_rows;
 
+/* Memory that is needed next, in as many places as panels are multiplied, `apart` bytes apart: `lines` of 64 bytes each. It is asked for in the course of
+ * that, and perhaps a little beyond its end. */
+typedef struct l4_soon {
+    const uint8_t *at;
+    size_t apart, lines;
+} l4_soon;
+
 typedef struct l4_kernels {
     int32_t level; /* LLAMA4_CPU_ value */
 
@@ -60,11 +67,11 @@ typedef struct l4_kernels {
                                   float *y, size_t ldy);
 
     /* The same in two steps with the same result but for the factors, for several groups: a part of a panel, `blocks` of 32 columns, spread into
-     * tiles; then the tiles of some panels, one's after the other's, times one group: adds to sums[(p * L4_GROUP + t) * L4_PANEL + r]. With each of
-     * the blocks, `each` lines of 64 bytes from `soon` on are asked for: what is needed next, perhaps a little beyond its end. */
+     * tiles; then the tiles of some panels, one's after the other's, times one group: adds to sums[(p * L4_GROUP + t) * L4_PANEL + r].
+     * `soon` may be NULL. */
     void (*unpack[L4_TYPE_SLOTS])(const uint8_t *panel, size_t blocks, l4_tile *out);
-    void (*tiles)(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t blocks, const l4_xblock *x, size_t group, const uint8_t *soon,
-                  size_t each, float *sums);
+    void (*tiles)(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t blocks, const l4_xblock *x, size_t group, const l4_soon *soon,
+                  float *sums);
 
     /* 32 * blocks float32 -> int8, in units as l4_packed_units says; block b goes to out[b * step]. Returns the token's factor. */
     float (*quantize[L4_UNITS_KINDS])(const float *x, size_t blocks, l4_xblock *out, size_t step);

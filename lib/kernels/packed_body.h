@@ -10,8 +10,10 @@
 
 #if defined(L4_PANEL_PAIRS)
 #define MOST_PANELS 2
+#define PAIRS_TOKENS 6 /* whose sums stay in registers beside two panels' weights */
 #else
 #define MOST_PANELS 1
+#define PAIRS_TOKENS 1
 #endif
 
 /* Sixteen rows' sums of one token: where there are registers enough they stay in one from tile to tile. */
@@ -190,24 +192,28 @@ static inline L4_ALWAYS_INLINE void step(const l4_tile_kind kind, size_t at, con
         part_of_step(kind, SECOND, panels, tokens, 4, 8, tiles, x, sums);
 }
 
-static inline L4_ALWAYS_INLINE const uint8_t *ask_for(const uint8_t *soon, size_t lines, const int few)
+/* Asks for `lines` lines from `soon` on and, with two panels, as many `apart` bytes further. */
+static inline L4_ALWAYS_INLINE const uint8_t *ask_for(const uint8_t *soon, size_t apart, size_t lines, const int panels, const int few)
 {
-    for (size_t i = 0; i < lines; i++, soon += 64)
+    for (size_t i = 0; i < lines; i++, soon += 64) {
         if (few) /* then the first level is faster by up to 6 %; it is not for a whole group */
             L4_ASK_TO_READ(soon, 3);
         else
             L4_ASK_TO_READ(soon, 2);
+        if (panels > 1)
+            L4_ASK_TO_READ(soon + apart, 2);
+    }
     return soon;
 }
 
 /* Where sums are for a group: sixteen rows' of each token, then the next panel's. */
 #define SUM(p, t) (((p) * L4_GROUP + (t)) * L4_PANEL)
 
-/* `blocks` tiles of each panel times `tokens` tokens of a group of `group`, `times` times; with each block, `each` lines of `soon` are asked for. */
+/* `blocks` tiles of each panel times `tokens` tokens of a group of `group`, `times` times; with each block, `each` lines of what is needed soon are asked for. */
 static inline L4_ALWAYS_INLINE void run(const l4_tile_kind kind, size_t at, const int panels, const int tokens, const int times, const l4_tile *tile, size_t stride,
-                                        size_t blocks, const l4_xblock *x, size_t group, const uint8_t *soon, size_t each, float *sums)
+                                        size_t blocks, const l4_xblock *x, size_t group, const uint8_t *soon, size_t apart, size_t each, float *sums)
 {
-    const int few = tokens * times <= 2;
+    const int few = panels == 1 && tokens * times <= 2;
 #if defined(L4_SUMS_IN_REGISTERS)
     row_sums all[2 * L4_STEP_TOKENS];
     for (int p = 0; p < panels; p++)
@@ -215,7 +221,7 @@ static inline L4_ALWAYS_INLINE void run(const l4_tile_kind kind, size_t at, cons
         for (int t = 0; t < tokens; t++)
             all[p * L4_STEP_TOKENS + t] = v16_load(sums + SUM(p, t));
     for (; blocks; blocks--, x += group, tile++) {
-        soon = ask_for(soon, each, few);
+        soon = ask_for(soon, apart, each, panels, few);
         step(kind, at, panels, tokens, tile, stride, x, all);
     }
     for (int p = 0; p < panels; p++)
@@ -224,7 +230,7 @@ static inline L4_ALWAYS_INLINE void run(const l4_tile_kind kind, size_t at, cons
             v16_store(sums + SUM(p, t), all[p * L4_STEP_TOKENS + t]);
 #else
     for (; blocks; blocks--, x += group, tile++) {
-        soon = ask_for(soon, each, few);
+        soon = ask_for(soon, apart, each, panels, few);
         for (int i = 0; i < times; i++)
             step(kind, at, panels, tokens, tile, stride, x + i * tokens, (row_sums *)(void *)(sums + SUM(0, i * tokens)));
     }
@@ -233,44 +239,50 @@ static inline L4_ALWAYS_INLINE void run(const l4_tile_kind kind, size_t at, cons
 
 /* The tokens of a group, as many at once as registers hold. */
 static inline L4_ALWAYS_INLINE void run_group(const l4_tile_kind kind, size_t at, const int panels, const l4_tile *tile, size_t stride, size_t blocks,
-                                              const l4_xblock *x, size_t group, const uint8_t *soon, size_t each, float *sums)
+                                              const l4_xblock *x, size_t group, const uint8_t *soon, size_t apart, size_t lines, float *sums)
 {
-    size_t t = 0;
+    const size_t times_asked = blocks * (panels == 2 ? (group + PAIRS_TOKENS - 1) / PAIRS_TOKENS : 1);
+    size_t t = 0, each = (lines + times_asked - 1) / times_asked;
 #define WHILE(tokens, times)                                                                                            \
-    for (; t + tokens * times <= group; t += tokens * times, each = 0)                                                  \
-    run(kind, at, panels, tokens, times, tile, stride, blocks, x + t, group, soon, each, sums + SUM(0, t))
+    for (; t + tokens * times <= group; t += tokens * times) {                                                          \
+        run(kind, at, panels, tokens, times, tile, stride, blocks, x + t, group, soon, apart, each, sums + SUM(0, t));  \
+        soon += 64 * each * blocks;                                                                                     \
+        lines -= lines < each * blocks ? lines : each * blocks;                                                         \
+        each = lines ? each : 0;                                                                                        \
+    }
 #if defined(L4_PANEL_PAIRS)
     if (panels == 2) { /* the rest at once: steps of few tokens cost more for each */
-        WHILE(6, 1);
-        WHILE(5, 1);
-        WHILE(4, 1);
-        WHILE(3, 1);
-        WHILE(2, 1);
-        WHILE(1, 1);
+        WHILE(PAIRS_TOKENS, 1)
+        WHILE(5, 1)
+        WHILE(4, 1)
+        WHILE(3, 1)
+        WHILE(2, 1)
+        WHILE(1, 1)
         return;
     }
 #endif
 #if defined(L4_SUMS_IN_REGISTERS)
-    WHILE(L4_STEP_TOKENS, 1);
+    WHILE(L4_STEP_TOKENS, 1)
 #else
-    WHILE(L4_STEP_TOKENS, L4_GROUP / L4_STEP_TOKENS);
-    WHILE(L4_STEP_TOKENS, 1);
+    WHILE(L4_STEP_TOKENS, L4_GROUP / L4_STEP_TOKENS)
+    WHILE(L4_STEP_TOKENS, 1)
 #endif
 #if L4_STEP_TOKENS > 4
-    WHILE(4, 1);
+    WHILE(4, 1)
 #endif
-    WHILE(2, 1);
-    WHILE(1, 1);
+    WHILE(2, 1)
+    WHILE(1, 1)
 #undef WHILE
 }
 
 /* One panel, or two whose tiles follow each other, times a group; sums begin with what is at `at` in a block. */
-typedef void run_fn(size_t at, const l4_tile *tile, size_t blocks, const l4_xblock *x, size_t group, const uint8_t *soon, size_t each, float *sums);
+typedef void run_fn(size_t at, const l4_tile *tile, size_t blocks, const l4_xblock *x, size_t group, const uint8_t *soon, size_t apart, size_t lines, float *sums);
 
 #define TILE_KERNEL(name, kind, panels)                                                                                 \
-    static void name##_##panels(size_t at, const l4_tile *tile, size_t blocks, const l4_xblock *x, size_t group, const uint8_t *soon, size_t each, float *sums) \
+    static void name##_##panels(size_t at, const l4_tile *tile, size_t blocks, const l4_xblock *x, size_t group, const uint8_t *soon, size_t apart, \
+                                size_t lines, float *sums)                                                              \
     {                                                                                                                   \
-        run_group(kind, at, panels, tile, blocks, blocks, x, group, soon, each, sums);                                  \
+        run_group(kind, at, panels, tile, blocks, blocks, x, group, soon, apart, lines, sums);                          \
     }
 #if defined(L4_PANEL_PAIRS)
 #define TILE_KERNELS(name, kind) TILE_KERNEL(name, kind, 1) TILE_KERNEL(name, kind, 2)
@@ -329,12 +341,13 @@ static inline void store_rows(const float *sums, const float *factors, size_t gr
         v16_store_part(y + t * ldy, v16_mul(v16_load(sums + SUM(0, t)), v16_set(factors[t])), rows < L4_PANEL ? rows : L4_PANEL);
 }
 
-static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t blocks, const l4_xblock *x, size_t group, const uint8_t *soon,
-                  size_t each, float *sums)
+static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t blocks, const l4_xblock *x, size_t group, const l4_soon *soon, float *sums)
 {
-    for (size_t p = 0, n; p < panels; p += n, each = 0) {
+    const size_t apart = soon ? soon->apart : 0, lines = soon ? soon->lines : 0;
+    const uint8_t *at = soon ? soon->at : (const uint8_t *)tile;
+    for (size_t p = 0, n; p < panels; p += n, at += n * apart) {
         n = panels - p < MOST_PANELS ? panels - p : MOST_PANELS;
-        run_kinds[kind][n - 1](start_of(kind), tile + p * blocks, blocks, x, group, soon, each, sums + SUM(p, 0));
+        run_kinds[kind][n - 1](start_of(kind), tile + p * blocks, blocks, x, group, at, apart, lines, sums + SUM(p, 0));
     }
 }
 
@@ -412,9 +425,9 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
             for (size_t i = 0; i < n; i += cols / L4_QBLOCK, panel += 16 * bytes)                                       \
                 SPREAD(slot, cols)(panel, part + i);                                                                    \
             if (RUN_ONE && !ONE_TOKEN(few) && group == 1)                                                               \
-                run(kind, start_of(kind), 1, 1, 1, part, 0, n, x + b, 1, panel + AHEAD, LINES(cols, bytes), sums);     \
+                run(kind, start_of(kind), 1, 1, 1, part, 0, n, x + b, 1, panel + AHEAD, 0, LINES(cols, bytes), sums);  \
             else                                                                                                        \
-                run_kinds[kind][0](start_of(kind), part, n, x + b * group, group, panel + AHEAD, LINES(cols, bytes), sums);     \
+                run_kinds[kind][0](start_of(kind), part, n, x + b * group, group, panel + AHEAD, 0, n * LINES(cols, bytes), sums); \
         }                                                                                                               \
         store_rows(sums, factors, group, rows, y, ldy);                                                                 \
     }

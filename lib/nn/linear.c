@@ -53,9 +53,9 @@ static size_t unit_rows(const l4_product *p)
     return p->w->layout == L4_COLUMNS ? 4 * UNIT : p->w->layout == L4_PACKED ? 2 * L4_PANEL : UNIT;
 }
 
-static double work_of(const l4_product *p)
+static double work_of(const l4_matrix *w, size_t tokens)
 {
-    return p->tokens ? (double)p->w->rows * p->w->cols * (1 + (double)(p->tokens - 1) / TOKENS_PER_READING) : 0;
+    return tokens ? (double)w->rows * w->cols * (1 + (double)(tokens - 1) / TOKENS_PER_READING) : 0;
 }
 
 static size_t row_pieces(const l4_product *p, const l4_share *share)
@@ -68,14 +68,20 @@ static size_t units(size_t n, size_t unit) /* a whole number of them, at least o
     return n > unit ? (n + unit - 1) / unit * unit : unit;
 }
 
+/* Tokens that packed rows meet at once. When those of a piece were more, threads read all activations again for each few rows, and from memory. */
+static size_t most_tokens(const l4_product *p)
+{
+    return p->w->layout == L4_PACKED && p->tokens > MOST_GROUPS * L4_GROUP ? MOST_GROUPS * L4_GROUP : p->tokens;
+}
+
 /* Pieces of about so much work: some rows and all tokens, unless a few rows are too much; packed matrices have more rows than that. */
 static void cut(const l4_product *p, double work, l4_share *share)
 {
     const size_t most = p->arriving && p->w->rows > ROWS_ARRIVING ? ROWS_ARRIVING : p->w->rows;
-    const double all = work_of(p), fair = p->w->rows * (all > work ? work / all : 1);
+    share->tokens = most_tokens(p);
+    const double all = work_of(p->w, share->tokens), fair = p->w->rows * (all > work ? work / all : 1);
     const size_t rows = p->tokens > L4_GROUP && fair < LEAST_ROWS ? LEAST_ROWS : (size_t)fair;
     share->rows = units(rows < most ? rows : most, unit_rows(p));
-    share->tokens = p->tokens;
     if (p->w->layout != L4_PACKED && (double)share->rows > fair)
         share->tokens = units((size_t)((double)p->tokens * fair / (double)share->rows), LEAST_TOKENS);
     share->pieces = p->tokens ? row_pieces(p, share) * ((p->tokens + share->tokens - 1) / share->tokens) : 0;
@@ -86,7 +92,7 @@ size_t l4_linear_share(const l4_product *products, size_t n, int threads, l4_sha
     double work = 0;
     size_t all = 0;
     for (size_t i = 0; i < n; i++)
-        work += work_of(&products[i]);
+        work += work_of(products[i].w, products[i].tokens);
     const double equal = work / (PIECES * threads), most = equal < MOST_WORK ? equal : MOST_WORK;
     for (size_t i = 0; i < n; i++) {
         cut(&products[i], most > LEAST_WORK ? most : LEAST_WORK, &shares[i]);
@@ -114,13 +120,13 @@ static void do_rows(const l4_exec *e, const l4_product *p, size_t first, size_t 
     }
 }
 
-/* Rows first .. last - 1 of a packed matrix times tokens `from` .. `from` + MOST_GROUPS * L4_GROUP - 1. */
+/* Rows of a packed matrix times at most MOST_GROUPS groups of tokens. */
 typedef struct tiling {
     const l4_kernels *k;
     const l4_product *p;
-    const l4_xblock *x;   /* of token `from` */
-    const float *factors; /* of token 0 */
-    size_t blocks, block_bytes, from, groups;
+    const l4_xblock *x;
+    const float *factors;
+    size_t blocks, block_bytes, groups;
     l4_tile *tiles;
     float *sums; /* PAIR_SUMS of each pair's first group, second group, ... */
 } tiling;
@@ -137,12 +143,10 @@ static void add_tiles(const tiling *j, size_t panel, size_t panels, size_t colum
     const l4_tile_kind kind = l4_packed_kind(type);
     for (size_t i = 0; i < panels; i++)
         j->k->unpack[type](columns_of(j, panel + i, column), n, j->tiles + i * n);
-    const size_t halves = (j->groups + 1) / 2, part = n * j->block_bytes / halves; /* of one panel, for each of half the groups */
-    const size_t each = next ? (part + 64 * n - 1) / (64 * n) : 0;
+    const l4_soon soon = {next, j->p->w->stride, n * j->block_bytes / 64 + 1};
     for (size_t g = 0; g < j->groups; g++) {
-        const size_t t = j->from + g * L4_GROUP, group = l4_x_group(j->p->tokens, t);
-        const uint8_t *soon = next ? next + g / halves * j->p->w->stride + g % halves * part : NULL;
-        j->k->tiles(kind, j->tiles, panels, n, j->x + g * L4_GROUP * j->blocks + column * group, group, soon, each, sums + g * PAIR_SUMS);
+        const size_t t = g * L4_GROUP, group = l4_x_group(j->p->tokens, t);
+        j->k->tiles(kind, j->tiles, panels, n, j->x + t * j->blocks + column * group, group, next && g == 0 ? &soon : NULL, sums + g * PAIR_SUMS);
     }
 }
 
@@ -151,12 +155,12 @@ static void add_tiles(const tiling *j, size_t panel, size_t panels, size_t colum
 static void store_sums(const tiling *j, size_t row, size_t end)
 {
     const l4_product *p = j->p;
-    for (size_t t = 0; t < j->groups * L4_GROUP && j->from + t < p->tokens; t++) {
+    for (size_t t = 0; t < p->tokens; t++) {
         const float *from = j->sums + t / L4_GROUP * PAIR_SUMS + t % L4_GROUP * L4_PANEL;
-        float *to = p->y + (j->from + t) * p->ldy + row;
-        const float factor = j->factors[j->from + t];
+        float *to = p->y + t * p->ldy + row;
+        const float factor = j->factors[t];
         size_t left = end - row;
-        for (size_t i = 0; i < left && j->from + t + STORES_AHEAD < p->tokens; i += L4_PANEL)
+        for (size_t i = 0; i < left && t + STORES_AHEAD < p->tokens; i += L4_PANEL)
             L4_ASK_TO_WRITE(to + STORES_AHEAD * p->ldy + i);
         for (size_t i = 0; left; i++, to += L4_PANEL) {
             const float *panel = from + i / PAIR * j->groups * PAIR_SUMS + i % PAIR * L4_GROUP * L4_PANEL;
@@ -201,12 +205,9 @@ static void do_panels(const l4_exec *e, const l4_product *p, const l4_xblock *x,
                                        p->y + r, p->ldy);
         return;
     }
-    tiling j = {e->kernels, p, x, factors, blocks, w->stride / blocks, 0, 0, (l4_tile *)(void *)scratch, scratch + PAIR * COLUMNS * sizeof(l4_tile) / sizeof *scratch};
-    for (; j.from < p->tokens; j.from += MOST_GROUPS * L4_GROUP) {
-        j.x = x + j.from * blocks;
-        j.groups = groups - j.from / L4_GROUP < MOST_GROUPS ? groups - j.from / L4_GROUP : MOST_GROUPS;
-        do_tiles(&j, first, last);
-    }
+    const tiling j = {e->kernels, p, x, factors, blocks, w->stride / blocks, groups, (l4_tile *)(void *)scratch,
+                      scratch + PAIR * COLUMNS * sizeof(l4_tile) / sizeof *scratch};
+    do_tiles(&j, first, last);
 }
 
 static void do_columns(const l4_exec *e, const l4_product *p, size_t first, size_t last)
@@ -238,7 +239,8 @@ static void do_piece(const job *j, size_t piece, float *scratch)
     if (p->arriving && !l4_arrival_wait(p->arriving, p->w, last))
         return;
     if (p->w->layout == L4_PACKED)
-        do_panels(j->exec, p, j->exec->quantized + share->first_block, j->exec->factors + share->first_factor, first, last, scratch);
+        do_panels(j->exec, &part, l4_x_at(j->exec->quantized + share->first_block, p->w->cols / L4_QBLOCK, t), j->exec->factors + share->first_factor + t, first,
+                  last, scratch);
     else if (p->w->layout == L4_COLUMNS)
         do_columns(j->exec, &part, first, last);
     else

@@ -250,10 +250,11 @@ static int by_tiles(const l4_kernels *k, uint32_t type, const uint8_t *panel, si
     float sums[2][L4_GROUP * L4_PANEL] = {{0}};
     for (size_t c = 0, n; c < blocks; c += n) {
         const uint8_t *at = panel + l4_panel_bytes(type, blocks * L4_QBLOCK) / blocks * c;
+        const l4_soon soon = {panel, 64, c % 7};
         n = blocks - c < part ? blocks - c : part;
         for (size_t p = 0; p < panels; p++)
             k->unpack[type](at, n, tiles + p * n);
-        k->tiles(l4_packed_kind(type), tiles, panels, n, x + c * group, group, panel, c % 3, sums[0]);
+        k->tiles(l4_packed_kind(type), tiles, panels, n, x + c * group, group, c % 3 ? &soon : NULL, sums[0]);
     }
     for (size_t t = 0; t < group; t++)
         for (size_t r = 0; r < rows; r++)
@@ -509,8 +510,8 @@ static void check_tile_sums(const l4_kernels *a, const l4_kernels *b, const char
         l4_panel_pack(L4_Q4_0, raw, 18, L4_PANEL, L4_QBLOCK, panel);
         a->quantize[L4_UNITS_POWERS](x, 1, &xa, 1), b->quantize[L4_UNITS_POWERS](x, 1, &xb, 1);
         a->unpack[L4_Q4_0](panel, 1, &tile_a), b->unpack[L4_Q4_0](panel, 1, &tile_b);
-        a->tiles(l4_packed_kind(L4_Q4_0), &tile_a, 1, 1, &xa, 1, NULL, 0, sums_a);
-        b->tiles(l4_packed_kind(L4_Q4_0), &tile_b, 1, 1, &xb, 1, NULL, 0, sums_b);
+        a->tiles(l4_packed_kind(L4_Q4_0), &tile_a, 1, 1, &xa, 1, NULL, sums_a);
+        b->tiles(l4_packed_kind(L4_Q4_0), &tile_b, 1, 1, &xb, 1, NULL, sums_b);
         equal &= same(sums_a, sums_b, L4_PANEL);
         for (size_t r = 0; r < L4_PANEL; r++) {
             const double product = (double)wanted * scale[r];

@@ -249,7 +249,7 @@ static uint64_t hash_packed(const l4_kernels *k)
             for (size_t i = 0; i < tokens * 16; i++)
                 finite &= sums[i] - sums[i] == 0;
             memset(sums, 0, sizeof sums);
-            k->tiles(l4_packed_kind(type), tiles, 1, BLOCKS, x, tokens, NULL, 0, sums);
+            k->tiles(l4_packed_kind(type), tiles, 1, BLOCKS, x, tokens, NULL, sums);
             hash = hash_floats(hash, sums, tokens * 16);
         }
     }
