@@ -108,7 +108,7 @@ static inline L4_ALWAYS_INLINE void dots(const l4_tile_kind kind, const int pane
     (void)kind;
     L4_UNROLL(8)
     for (int i = first; i < end; i++) {
-        const p16 w[2] = {p16_load(tiles[0]->w[i]), p16_load(tiles[1]->w[i])};
+        const p16 w[2] = {p16_load_once(tiles[0]->w[i]), p16_load_once(tiles[panels - 1]->w[i])}; /* of one panel the same */
         L4_UNROLL(8)
         for (int t = 0; t < tokens; t++) {
             const p16 four = p16_four(x[t].q + 4 * i);
