@@ -46,8 +46,8 @@ void l4_map_prefetch(const l4_mapping *m, size_t offset, size_t size);
  * A hint only; whole pages only. */
 void l4_map_forget(const l4_mapping *m, size_t offset, size_t size);
 
-/* Large memory that is about to be filled and then read from end to end: the system may back it with large pages. A hint. */
-void l4_memory_stream(void *memory, size_t size);
+/* Memory that is about to be used from end to end, before it is: the system may back it with large pages. A hint. */
+void l4_memory_large_pages(void *memory, size_t size);
 
 /* Bytes of memory that the machine has; 0 if it does not say. */
 uint64_t l4_memory_size(void);

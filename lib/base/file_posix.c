@@ -147,7 +147,7 @@ void l4_map_forget(const l4_mapping *m, size_t offset, size_t size)
 #endif
 }
 
-void l4_memory_stream(void *memory, size_t size)
+void l4_memory_large_pages(void *memory, size_t size)
 {
 #if defined(MADV_HUGEPAGE)
     const uintptr_t large = (uintptr_t)2 << 20, start = ((uintptr_t)memory + large - 1) / large * large, end = ((uintptr_t)memory + size) / large * large;

@@ -200,7 +200,7 @@ void l4_map_forget(const l4_mapping *m, size_t offset, size_t size)
         VirtualUnlock((void *)(uintptr_t)(m->data + offset), size < m->size - offset ? size : m->size - offset);
 }
 
-void l4_memory_stream(void *memory, size_t size)
+void l4_memory_large_pages(void *memory, size_t size)
 {
     (void)memory, (void)size; /* large pages need a privilege here */
 }

@@ -66,7 +66,7 @@ static llama4_status make(bed *b, uint32_t type, uint32_t cols, int threads, lla
         status = l4_pool_create(b->a, threads, &b->never, &b->exec.pool, error);
     if (status)
         return status;
-    l4_memory_stream(b->weights, PIECES * b->piece);
+    l4_memory_large_pages(b->weights, PIECES * b->piece);
     memset(b->weights, BYTE, PIECES * b->piece);
     for (size_t i = 0; i < (size_t)TOKENS * cols; i++)
         b->x[i] = (float)((int)(i % 251) - 125) * 0.01f;

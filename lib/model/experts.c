@@ -112,7 +112,7 @@ static slot *new_slot(l4_experts *x)
             continue;
         if (l4_alloc(x->allocator, (size_t)x->slot_bytes, 1, "an expert", &s->fetch.memory, NULL))
             break;
-        l4_memory_stream(s->fetch.memory, (size_t)x->slot_bytes);
+        l4_memory_large_pages(s->fetch.memory, (size_t)x->slot_bytes);
         x->alive++;
         return s;
     }

@@ -106,7 +106,7 @@ static llama4_status enqueue(reading *r, llama4_error *error)
         if (status)
             break;
         w->packed[w->n_packed++] = f->memory;
-        l4_memory_stream(f->memory, (size_t)f->load.bytes);
+        l4_memory_large_pages(f->memory, (size_t)f->load.bytes);
         l4_disk_lock(r->disk);
         l4_disk_start(r->disk, f, L4_FETCH_URGENT);
         l4_disk_unlock(r->disk);

@@ -1,6 +1,7 @@
 /* Intermediate results of the forward pass: one allocation, cut up; it grows with the largest batch that was asked for. */
 #include <string.h>
 
+#include "base/file.h"
 #include "run/forward.h"
 
 #define ALIGN_FLOATS 16
@@ -72,6 +73,7 @@ llama4_status l4_buffers_reserve(l4_buffers *b, const l4_allocator *a, const l4_
     llama4_status status = l4_alloc(a, fresh.bytes, 1, "intermediate results", &fresh.memory, error);
     if (status)
         return status;
+    l4_memory_large_pages(fresh.memory, fresh.bytes);
     lay_out(&fresh, c, tokens);
     l4_free(a, b->memory);
     *b = fresh;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/cpu.h"
+#include "base/file.h"
 #include "model/experts.h"
 #include "run/logits.h"
 
@@ -43,7 +44,7 @@ static llama4_status prepare(llama4_context *c, llama4_error *error)
 {
     const l4_config *config = &c->weights->config;
     size_t linear = l4_linear_scratch(max_columns(config)), attention = l4_attention_scratch(config->heads, config->kv_heads, config->head_dim);
-    size_t scratch = ((linear > attention ? linear : attention) + 15) / 16 * 16;
+    size_t scratch = ((linear > attention ? linear : attention) + 15) / 16 * 16, floats = (size_t)c->params.threads * scratch;
     c->forward.weights = c->weights;
     c->forward.kv = &c->kv;
     c->forward.cancel = &c->cancel;
@@ -53,9 +54,11 @@ static llama4_status prepare(llama4_context *c, llama4_error *error)
     llama4_status status = l4_kv_init(&c->kv, &c->allocator, config, (size_t)c->params.sequences,
                                       l4_kv_slot(c->params.kv_type), error);
     if (status == LLAMA4_OK)
-        status = l4_alloc(&c->allocator, (size_t)c->params.threads * scratch, sizeof(float), "the threads", &c->forward.exec.scratch, error);
-    if (status == LLAMA4_OK)
+        status = l4_alloc(&c->allocator, floats, sizeof(float), "the threads", &c->forward.exec.scratch, error);
+    if (status == LLAMA4_OK) {
+        l4_memory_large_pages(c->forward.exec.scratch, floats * sizeof(float));
         status = l4_alloc(&c->allocator, (size_t)c->params.batch_size, sizeof *c->batch, "a batch", &c->batch, error);
+    }
     if (status == LLAMA4_OK)
         status = l4_alloc_zero(&c->allocator, (size_t)config->layers * config->experts, sizeof *c->routed_tokens, "the experts' counts",
                                &c->routed_tokens, error);
