@@ -20,7 +20,7 @@
  * tokens meet them; the tokens' same columns stay in the second-level cache while more panels come. Sums are kept meanwhile. */
 #define COLUMNS 8              /* tiles of each panel at a time; a multiple of 8 */
 #define PAIR 2                 /* panels */
-#define MOST_PAIRS 8           /* whose sums are kept together, fewer the more groups there are */
+#define MOST_PAIRS 4           /* whose sums are kept together, fewer the more groups there are */
 #define MOST_GROUPS 32         /* of tokens */
 #define PAIRS_GROUPS 128       /* pairs times groups: 256 kB of sums */
 #define PAIR_SUMS (PAIR * L4_GROUP * L4_PANEL)
