@@ -14,8 +14,8 @@ typedef struct named {
 static const named cpu_levels[] = {
     {"generic", LLAMA4_CPU_GENERIC, 0},         {"avx2", LLAMA4_CPU_AVX2, 0},
     {"avx2-vnni", LLAMA4_CPU_AVX2_VNNI, 0},     {"avx512", LLAMA4_CPU_AVX512, 0},
-    {"avx512-vnni", LLAMA4_CPU_AVX512_VNNI, 0}, {"neon", LLAMA4_CPU_NEON, 0},
-    {"neon-dotprod", LLAMA4_CPU_NEON_DOTPROD, 0},
+    {"avx512-vnni", LLAMA4_CPU_AVX512_VNNI, 0}, {"avx512-vbmi", LLAMA4_CPU_AVX512_VBMI, 0},
+    {"neon", LLAMA4_CPU_NEON, 0},               {"neon-dotprod", LLAMA4_CPU_NEON_DOTPROD, 0},
 };
 static const named kv_types[] = {{"i16", LLAMA4_KV_I16, 2}, {"q8_0", LLAMA4_KV_Q8_0, 1}, {"f16", LLAMA4_KV_F16, 2}, {"f32", LLAMA4_KV_F32, 4}};
 

@@ -71,7 +71,7 @@ const char *cpu_name(int32_t level); /* as --cpu takes it */
     {"threads", 't', OPTION_INT, &(a)->set.threads, "N", "default: one per processor", 0, 64},             \
     {"batch", 'b', OPTION_INT, &(a)->batch, "N", "tokens computed together (default 2048, or 4096\nwhen experts are streamed)", 1, 8192},       \
     {"cpu", 0, OPTION_TEXT, &(a)->cpu, "LEVEL",                                                            \
-     "no instructions beyond these: generic, avx2, avx2-vnni,\navx512, avx512-vnni, neon, neon-dotprod", 0, 0}, \
+     "no instructions beyond these: generic, avx2, avx2-vnni,\navx512, avx512-vnni, avx512-vbmi, neon, neon-dotprod", 0, 0}, \
     MEMORY_OPTIONS(&(a)->set)
 /* clang-format on */
 

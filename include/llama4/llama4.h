@@ -151,6 +151,7 @@ typedef struct llama4_model_params {
 #define LLAMA4_CPU_AVX2_VNNI 24   /* the same with AVX-VNNI */
 #define LLAMA4_CPU_AVX512 32      /* x86-64 with AVX-512 F, BW, DQ and VL */
 #define LLAMA4_CPU_AVX512_VNNI 40 /* the same with AVX-512 VNNI */
+#define LLAMA4_CPU_AVX512_VBMI 48 /* (since 1.1) the same with AVX-512 VBMI */
 #define LLAMA4_CPU_NEON 64        /* (since 1.1) ARM64, all of which has NEON */
 #define LLAMA4_CPU_NEON_DOTPROD 72 /* (since 1.1) the same with the dot products of ARMv8.2 */
 
@@ -386,9 +387,8 @@ typedef struct llama4_model llama4_model;
  * @model: (out) (transfer full): release with llama4_model_release. */
 LLAMA4_API llama4_status llama4_model_open(const char *path, const llama4_model_params *params, llama4_model **model, llama4_error *error);
 
-/** llama4_model_open_fd: the same from an open file descriptor of a single GGUF file, for programs that may not open
- * paths. The descriptor is not closed and may be closed once the call returns. On Windows it is one of the C runtime that
- * the library uses.
+/** llama4_model_open_fd: the same from an open file descriptor of a single GGUF file, for programs that may not open paths.
+ * The descriptor is not closed and may be closed once the call returns. On Windows it is one of the C runtime that the library uses.
  * @params: (nullable).
  * @model: (out) (transfer full): release with llama4_model_release. */
 LLAMA4_API llama4_status llama4_model_open_fd(int32_t fd, const llama4_model_params *params, llama4_model **model, llama4_error *error);

@@ -30,6 +30,13 @@
 #define L4_IN_REGISTER(vector) ((void)(vector))
 #endif
 
+/* A pointer from then on to anywhere: compilers would read before a loop what it reads each time, into registers that they do not have. */
+#if defined(__GNUC__)
+#define L4_HIDE(pointer) __asm__("" : "+r"(pointer))
+#else
+#define L4_HIDE(pointer) ((void)(pointer))
+#endif
+
 /* What is in memory is read again from here on: compilers would keep it in registers that have more to do. */
 #if defined(__GNUC__)
 #define L4_READ_AGAIN() __asm__("" ::: "memory")

@@ -54,6 +54,8 @@ static int has_level(int32_t level)
         return wide;
     case LLAMA4_CPU_AVX512_VNNI:
         return wide && (c & 1u << 11);
+    case LLAMA4_CPU_AVX512_VBMI:
+        return wide && (c & 1u << 11) && (c & 1u << 1);
     default:
         return 0;
     }
@@ -89,7 +91,7 @@ static int has_level(int32_t level)
 
 int32_t l4_cpu_level(int32_t cap)
 {
-    static const int32_t levels[] = {LLAMA4_CPU_NEON_DOTPROD, LLAMA4_CPU_NEON,      LLAMA4_CPU_AVX512_VNNI,
+    static const int32_t levels[] = {LLAMA4_CPU_NEON_DOTPROD, LLAMA4_CPU_NEON,      LLAMA4_CPU_AVX512_VBMI, LLAMA4_CPU_AVX512_VNNI,
                                      LLAMA4_CPU_AVX512,       LLAMA4_CPU_AVX2_VNNI, LLAMA4_CPU_AVX2};
     for (unsigned i = 0; i < sizeof levels / sizeof *levels; i++)
         if ((cap == LLAMA4_CPU_AUTO || levels[i] <= cap) && has_level(levels[i]))

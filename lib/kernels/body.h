@@ -277,9 +277,7 @@ static void l4_fill(l4_kernels *k, int32_t level)
 #if !defined(L4_INTEGER_ONLY)
     fill_float(k);
 #endif
-#define FILL_PANEL(slot, type, kind, cols, bytes, few, made) k->panel[type] = slot##_panel, k->unpack[type] = slot##_unpack;
-    L4_PANEL_TYPES(FILL_PANEL)
-#undef FILL_PANEL
+    fill_panels(k);
     k->tiles = tiles;
     k->quantize[L4_UNITS_POWERS] = quantize_powers, k->quantize[L4_UNITS_ANY] = quantize_any;
     k->i16_scores = i16_scores, k->i16_accumulate = i16_accumulate;

@@ -4,6 +4,21 @@
 
 #define C2(v) v,
 #define C3(v) (v & 63) | v >> 6 << 8,
+#define LOW2(v) v & 255,
+#define HIGH2(v) v >> 8,
+#define LOW3(v) v & 63,
+#define HIGH3(v) v >> 6,
+
+_Alignas(64) const uint8_t l4_even_signs[128] = {
+    0x00, 0x81, 0x82, 0x03, 0x84, 0x05, 0x06, 0x87, 0x88, 0x09, 0x0a, 0x8b, 0x0c, 0x8d, 0x8e, 0x0f,
+    0x90, 0x11, 0x12, 0x93, 0x14, 0x95, 0x96, 0x17, 0x18, 0x99, 0x9a, 0x1b, 0x9c, 0x1d, 0x1e, 0x9f,
+    0xa0, 0x21, 0x22, 0xa3, 0x24, 0xa5, 0xa6, 0x27, 0x28, 0xa9, 0xaa, 0x2b, 0xac, 0x2d, 0x2e, 0xaf,
+    0x30, 0xb1, 0xb2, 0x33, 0xb4, 0x35, 0x36, 0xb7, 0xb8, 0x39, 0x3a, 0xbb, 0x3c, 0xbd, 0xbe, 0x3f,
+    0xc0, 0x41, 0x42, 0xc3, 0x44, 0xc5, 0xc6, 0x47, 0x48, 0xc9, 0xca, 0x4b, 0xcc, 0x4d, 0x4e, 0xcf,
+    0x50, 0xd1, 0xd2, 0x53, 0xd4, 0x55, 0x56, 0xd7, 0xd8, 0x59, 0x5a, 0xdb, 0x5c, 0xdd, 0xde, 0x5f,
+    0x60, 0xe1, 0xe2, 0x63, 0xe4, 0x65, 0x66, 0xe7, 0xe8, 0x69, 0x6a, 0xeb, 0x6c, 0xed, 0xee, 0x6f,
+    0xf0, 0x71, 0x72, 0xf3, 0x74, 0xf5, 0xf6, 0x77, 0x78, 0xf9, 0xfa, 0x7b, 0xfc, 0x7d, 0x7e, 0xff,
+};
 
 #define IQ2_XXS(X) \
     X(0x0000) X(0x0002) X(0x0005) X(0x0008) X(0x000a) X(0x0011) X(0x0014) X(0x0020) X(0x0022) X(0x0028) X(0x002a) X(0x0041) \
@@ -32,6 +47,7 @@
 #define G(v) {E(v, 0), E(v, 1), E(v, 2), E(v, 3), E(v, 4), E(v, 5), E(v, 6), E(v, 7)},
 const uint8_t l4_iq2_xxs_grid[256][8] = {IQ2_XXS(G)};
 _Alignas(64) const uint16_t l4_iq2_xxs_codes[256] = {IQ2_XXS(C2)};
+_Alignas(64) const uint8_t l4_iq2_xxs_halves[2][256] = {{IQ2_XXS(LOW2)}, {IQ2_XXS(HIGH2)}};
 #undef G
 #undef E
 
@@ -83,6 +99,7 @@ _Alignas(64) const uint16_t l4_iq2_xxs_codes[256] = {IQ2_XXS(C2)};
 #define G(v) {E(v, 0), E(v, 1), E(v, 2), E(v, 3), E(v, 4), E(v, 5), E(v, 6), E(v, 7)},
 const uint8_t l4_iq2_xs_grid[512][8] = {IQ2_XS(G)};
 _Alignas(64) const uint16_t l4_iq2_xs_codes[512] = {IQ2_XS(C2)};
+_Alignas(64) const uint8_t l4_iq2_xs_halves[2][512] = {{IQ2_XS(LOW2)}, {IQ2_XS(HIGH2)}};
 #undef G
 #undef E
 
@@ -177,6 +194,7 @@ _Alignas(64) const uint16_t l4_iq2_xs_codes[512] = {IQ2_XS(C2)};
 #define G(v) {E(v, 0), E(v, 1), E(v, 2), E(v, 3), E(v, 4), E(v, 5), E(v, 6), E(v, 7)},
 const uint8_t l4_iq2_s_grid[1024][8] = {IQ2_S(G)};
 _Alignas(64) const uint16_t l4_iq2_s_codes[1024] = {IQ2_S(C2)};
+_Alignas(64) const uint8_t l4_iq2_s_halves[2][1024] = {{IQ2_S(LOW2)}, {IQ2_S(HIGH2)}};
 #undef G
 #undef E
 
@@ -207,6 +225,7 @@ _Alignas(64) const uint16_t l4_iq2_s_codes[1024] = {IQ2_S(C2)};
 #define G(v) {E(v, 0), E(v, 1), E(v, 2), E(v, 3)},
 const uint8_t l4_iq3_xxs_grid[256][4] = {IQ3_XXS(G)};
 _Alignas(64) const uint16_t l4_iq3_xxs_codes[256] = {IQ3_XXS(C3)};
+_Alignas(64) const uint8_t l4_iq3_xxs_halves[2][256] = {{IQ3_XXS(LOW3)}, {IQ3_XXS(HIGH3)}};
 #undef G
 #undef E
 
@@ -258,6 +277,7 @@ _Alignas(64) const uint16_t l4_iq3_xxs_codes[256] = {IQ3_XXS(C3)};
 #define G(v) {E(v, 0), E(v, 1), E(v, 2), E(v, 3)},
 const uint8_t l4_iq3_s_grid[512][4] = {IQ3_S(G)};
 _Alignas(64) const uint16_t l4_iq3_s_codes[512] = {IQ3_S(C3)};
+_Alignas(64) const uint8_t l4_iq3_s_halves[2][512] = {{IQ3_S(LOW3)}, {IQ3_S(HIGH3)}};
 #undef G
 #undef E
 

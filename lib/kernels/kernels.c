@@ -11,6 +11,7 @@ void l4_kernels_avx2(l4_kernels *k);
 void l4_kernels_avx2_vnni(l4_kernels *k);
 void l4_kernels_avx512(l4_kernels *k);
 void l4_kernels_avx512_vnni(l4_kernels *k);
+void l4_kernels_avx512_vbmi(l4_kernels *k);
 #elif defined(L4_HAVE_ARM)
 void l4_kernels_neon(l4_kernels *k);
 void l4_kernels_neon_dotprod(l4_kernels *k);
@@ -37,6 +38,11 @@ void l4_kernels_init(l4_kernels *k, int32_t level)
     case LLAMA4_CPU_AVX512_VNNI:
         l4_kernels_avx512(k);
         l4_kernels_avx512_vnni(k);
+        break;
+    case LLAMA4_CPU_AVX512_VBMI:
+        l4_kernels_avx512(k);
+        l4_kernels_avx512_vnni(k);
+        l4_kernels_avx512_vbmi(k);
         break;
     }
 #elif defined(L4_HAVE_ARM)

@@ -14,6 +14,10 @@ HEADER = """\
 
 #define C2(v) v,
 #define C3(v) (v & 63) | v >> 6 << 8,
+#define LOW2(v) v & 255,
+#define HIGH2(v) v >> 8,
+#define LOW3(v) v & 63,
+#define HIGH3(v) v >> 6,
 
 """
 
@@ -29,10 +33,15 @@ GRIDS = [
 ]
 
 
-def check_signs():
-    """The table of seven signs is a parity: decode_iq.c computes it."""
-    for i, byte in enumerate(quants.IQ2_XXS.ksigns):
+def write_signs():
+    """The table of seven signs is a parity: most compute it."""
+    signs = list(quants.IQ2_XXS.ksigns)
+    for i, byte in enumerate(signs):
         assert byte == i | bin(i).count("1") % 2 << 7
+    print(f"_Alignas(64) const uint8_t l4_even_signs[{len(signs)}] = {{")
+    for i in range(0, len(signs), 16):
+        print("    " + " ".join(f"{byte:#04x}," for byte in signs[i:i + 16]))
+    print("};\n")
 
 
 def write_list(name, entries):
@@ -56,12 +65,13 @@ def write_grid(name, traits, bits, expression):
     print(f"const uint8_t l4_{name}_grid[{grid.shape[0]}][{length}] = {{{name.upper()}(G)}};")
     if name != "iq1":
         print(f"_Alignas(64) const uint16_t l4_{name}_codes[{grid.shape[0]}] = {{{name.upper()}(C{bits})}};")
+        print(f"_Alignas(64) const uint8_t l4_{name}_halves[2][{grid.shape[0]}] = {{{{{name.upper()}(LOW{bits})}}, {{{name.upper()}(HIGH{bits})}}}};")
     print("#undef G\n#undef E\n")
 
 
 def main():
-    check_signs()
     print(HEADER, end="")
+    write_signs()
     for grid in GRIDS:
         write_grid(*grid)
 

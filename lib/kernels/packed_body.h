@@ -292,6 +292,13 @@ typedef void run_fn(size_t at, const l4_tile *tile, size_t blocks, const l4_xblo
 #define BOTH(name) {name##_1}
 #endif
 
+#if defined(L4_GRIDS_ALONE)
+/* No pairs of panels either. */
+TILE_KERNEL(run_offset, L4_TILE_OFFSET_128, 1)
+TILE_KERNEL(run_halves, L4_TILE_HALVES_64, 1)
+static run_fn *const run_kinds[L4_TILE_KINDS][1] = {[L4_TILE_OFFSET_16] = {run_offset_1}, [L4_TILE_OFFSET_64] = {run_offset_1},
+                                                    [L4_TILE_HALVES_64] = {run_halves_1}};
+#else
 /* Kinds share a kernel where it is as fast for both. */
 TILE_KERNELS(run_offset_128, L4_TILE_OFFSET_128)
 TILE_KERNELS(run_offset_any, L4_TILE_OFFSET_ANY)
@@ -334,6 +341,7 @@ static run_fn *const run_kinds[L4_TILE_KINDS][MOST_PANELS] = {
     [L4_TILE_HALVES_32] = RUN_HALVES_32, [L4_TILE_HALVES_64] = BOTH(run_halves_64), [L4_TILE_MINIMUM_15] = RUN_MINIMUM_15,
     [L4_TILE_MINIMUM_31] = BOTH(run_minimum_31), [L4_TILE_MINIMUM_ANY] = BOTH(run_minimum_any), [L4_TILE_MINIMA] = BOTH(run_minima),
 };
+#endif
 
 static inline void store_rows(const float *sums, const float *factors, size_t group, size_t rows, float *y, size_t ldy)
 {
@@ -341,6 +349,7 @@ static inline void store_rows(const float *sums, const float *factors, size_t gr
         v16_store_part(y + t * ldy, v16_mul(v16_load(sums + SUM(0, t)), v16_set(factors[t])), rows < L4_PANEL ? rows : L4_PANEL);
 }
 
+#if !defined(L4_GRIDS_ALONE)
 static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t blocks, const l4_xblock *x, size_t group, const l4_soon *soon, float *sums)
 {
     const size_t apart = soon ? soon->apart : 0, lines = soon ? soon->lines : 0;
@@ -350,6 +359,7 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
         run_kinds[kind][n - 1](start_of(kind), tile + p * blocks, blocks, x, group, at, apart, lines, sums + SUM(p, 0));
     }
 }
+#endif
 
 /* Bytes of a panel that are asked for before they are needed: so many lines with each tile, for many at once are slower. */
 #define AHEAD 4096
@@ -377,7 +387,7 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
 #endif
 #define MAKE_all(slot) unpack_##slot(from, to)
 #define MAKE_some(slot) some_##slot(from, b, to)
-#if defined(L4_CODES) /* entries that are loaded need the indices of a whole block */
+#if defined(L4_CODES) || defined(L4_BYTE_CODES) /* entries that are loaded need the indices of a whole block */
 #define MAKE_iq MAKE_some
 #define IQ_TILES 1
 #else
@@ -433,7 +443,18 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
     }
 
 /* The last two: how many tiles one token's product makes at once, and whether those are a block. */
+#define L4_GRID_TYPES(X)                                                \
+    X(iq2_xxs, L4_IQ2_XXS, L4_TILE_OFFSET_64, 256, 66, IQ_TILES, iq)    \
+    X(iq2_xs, L4_IQ2_XS, L4_TILE_HALVES_64, 256, 74, IQ_TILES, iq)      \
+    X(iq3_xxs, L4_IQ3_XXS, L4_TILE_OFFSET_64, 256, 98, IQ_TILES, iq)    \
+    X(iq3_s, L4_IQ3_S, L4_TILE_OFFSET_16, 256, 110, IQ_TILES, iq)       \
+    X(iq2_s, L4_IQ2_S, L4_TILE_HALVES_64, 256, 82, IQ_TILES, iq)
+
+#if defined(L4_GRIDS_ALONE)
+#define L4_PANEL_TYPES L4_GRID_TYPES
+#else
 #define L4_PANEL_TYPES(X)                                               \
+    L4_GRID_TYPES(X)                                                    \
     X(q4_0, L4_Q4_0, L4_TILE_OFFSET_8, 32, 18, 1, all)                  \
     X(q4_1, L4_Q4_1, L4_TILE_MINIMUM_15, 32, 20, 1, all)                \
     X(q5_0, L4_Q5_0, L4_TILE_OFFSET_16, 32, 22, 1, all)                 \
@@ -444,15 +465,18 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
     X(q4_k, L4_Q4_K, L4_TILE_MINIMUM_15, 256, 144, 2, some)             \
     X(q5_k, L4_Q5_K, L4_TILE_MINIMUM_31, 256, 176, 8, all)              \
     X(q6_k, L4_Q6_K, L4_TILE_HALVES_32, 256, 210, 8, all)               \
-    X(iq2_xxs, L4_IQ2_XXS, L4_TILE_OFFSET_64, 256, 66, IQ_TILES, iq)    \
-    X(iq2_xs, L4_IQ2_XS, L4_TILE_HALVES_64, 256, 74, IQ_TILES, iq)      \
-    X(iq3_xxs, L4_IQ3_XXS, L4_TILE_OFFSET_64, 256, 98, IQ_TILES, iq)    \
     X(iq1_s, L4_IQ1_S, L4_TILE_OFFSET_16, 256, 50, 8, all)              \
-    X(iq4_nl, L4_IQ4_NL, L4_TILE_OFFSET_128, 32, 18, 1, all)            \
-    X(iq3_s, L4_IQ3_S, L4_TILE_OFFSET_16, 256, 110, IQ_TILES, iq)       \
-    X(iq2_s, L4_IQ2_S, L4_TILE_HALVES_64, 256, 82, IQ_TILES, iq)        \
-    X(iq4_xs, L4_IQ4_XS, L4_TILE_OFFSET_128, 256, 136, 1, some)         \
     X(iq1_m, L4_IQ1_M, L4_TILE_HALVES_32, 256, 56, 8, all)              \
+    X(iq4_nl, L4_IQ4_NL, L4_TILE_OFFSET_128, 32, 18, 1, all)            \
+    X(iq4_xs, L4_IQ4_XS, L4_TILE_OFFSET_128, 256, 136, 1, some)         \
     X(mxfp4, L4_MXFP4, L4_TILE_OFFSET_16, 32, 17, 1, all)
+#endif
 
 L4_PANEL_TYPES(PANEL_TYPE)
+
+static void fill_panels(l4_kernels *k)
+{
+#define FILL_PANEL(slot, type, kind, cols, bytes, few, made) k->panel[type] = slot##_panel, k->unpack[type] = slot##_unpack;
+    L4_PANEL_TYPES(FILL_PANEL)
+#undef FILL_PANEL
+}

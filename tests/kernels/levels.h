@@ -7,7 +7,7 @@
 #include "llama4/llama4.h"
 
 #if defined(__x86_64__)
-#define INSTRUCTION_SETS(X) X(avx2, AVX2) X(avx2_vnni, AVX2_VNNI) X(avx512, AVX512) X(avx512_vnni, AVX512_VNNI)
+#define INSTRUCTION_SETS(X) X(avx2, AVX2) X(avx2_vnni, AVX2_VNNI) X(avx512, AVX512) X(avx512_vnni, AVX512_VNNI) X(avx512_vbmi, AVX512_VBMI)
 #elif defined(__aarch64__)
 #define INSTRUCTION_SETS(X) X(neon, NEON) X(neon_dotprod, NEON_DOTPROD)
 #else

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # SHA-256 of the files that this module was made from
 HEADER_SHA256 = {
-    "llama4.h": "e301996eec6f497c9a279759943272b08cc04b3d00b68a81552c0f4a93b2ebf7",
+    "llama4.h": "3d6ae3f7eab68fbd17c27c563ecf34c1b08da5a56f8b3a7337913f4e84c80395",
     "version.h": "20632a2b0e3cc2640ec61045f9e9cf08ba740a0356f718ea1a852c7c98cb0b37",
 }
 
@@ -59,6 +59,7 @@ LLAMA4_CPU_AVX2 = 16  # x86-64 with AVX2, FMA and F16C
 LLAMA4_CPU_AVX2_VNNI = 24  # the same with AVX-VNNI
 LLAMA4_CPU_AVX512 = 32  # x86-64 with AVX-512 F, BW, DQ and VL
 LLAMA4_CPU_AVX512_VNNI = 40  # the same with AVX-512 VNNI
+LLAMA4_CPU_AVX512_VBMI = 48  # (since 1.1) the same with AVX-512 VBMI
 LLAMA4_CPU_NEON = 64  # (since 1.1) ARM64, all of which has NEON
 LLAMA4_CPU_NEON_DOTPROD = 72  # (since 1.1) the same with the dot products of ARMv8.2
 

@@ -68,6 +68,74 @@ static inline __mmask64 negatives(p16 signs, const int which)
     return _mm512_test_epi8_mask(_mm512_shuffle_epi8(signs, _mm512_broadcast_i32x4(at)), _mm512_set1_epi32(which % 2 ? (int)0x80402010 : 0x08040201));
 }
 
+#if defined(__AVX512VBMI__)
+#define L4_BYTE_CODES
+typedef __mmask64 p16_mask; /* a bit for each byte */
+static inline p16_mask p16_with(p16 x, int bit) { return _mm512_test_epi8_mask(x, p16_set_bytes(bit)); }
+
+/* Bytes of an aligned table, at indices of seven bits, whatever the eighth is. */
+static inline p16 p16_lookup_128(const uint8_t *table, p16 index)
+{
+    p16 found = _mm512_permutex2var_epi8(_mm512_load_si512(table), index, _mm512_load_si512(table + 64));
+    L4_IN_REGISTER(found);
+    return found;
+}
+/* At those of more bits: masks say what is above seven. In this order few registers hold what is found. */
+static inline p16 lookup_256(const uint8_t *table, p16 index, const p16_mask *above)
+{
+    const p16 low = p16_lookup_128(table, index);
+    return _mm512_mask_mov_epi8(low, above[0], p16_lookup_128(table + 128, index));
+}
+static inline p16 lookup_512(const uint8_t *table, p16 index, const p16_mask *above)
+{
+    const p16 low = lookup_256(table, index, above);
+    return _mm512_mask_mov_epi8(low, above[1], lookup_256(table + 256, index, above));
+}
+static inline p16 lookup_1024(const uint8_t *table, p16 index, const p16_mask *above)
+{
+    const p16 low = lookup_512(table, index, above);
+    return _mm512_mask_mov_epi8(low, above[2], lookup_512(table + 512, index, above));
+}
+static inline L4_ALWAYS_INLINE p16 p16_lookup(const uint8_t *table, const int n, p16 index, const p16_mask *above)
+{
+    if (n <= 512)
+        return n <= 256 ? lookup_256(table, index, above) : lookup_512(table, index, above);
+    L4_HIDE(table);
+    return lookup_1024(table, index, above);
+}
+
+/* Byte j of each lane: eight bits of the lane from bit `first` + j * `apart` on; those that it does not have are any. */
+static inline L4_ALWAYS_INLINE __m512i field_offsets(int a, int b, int c, int d)
+{
+    const uint64_t lane = (uint64_t)(a & 63) | (uint64_t)(b & 63) << 8 | (uint64_t)(c & 63) << 16 | (uint64_t)(d & 63) << 24;
+    return _mm512_set1_epi64((long long)(lane | (lane ^ 0x20202020) << 32));
+}
+static inline L4_ALWAYS_INLINE p16 p16_fields(p16 x, const int first, const int apart)
+{
+    return _mm512_multishift_epi64_epi8(field_offsets(first, first + apart, first + 2 * apart, first + 3 * apart), x);
+}
+/* Two such bytes of x, then of y. */
+static inline L4_ALWAYS_INLINE p16 p16_pair_fields(p16 x, p16 y, const int first, const int apart)
+{
+    const p16 offsets = field_offsets(first, first + apart, first, first + apart);
+    return _mm512_mask_multishift_epi64_epi8(_mm512_multishift_epi64_epi8(offsets, x), 0xcccccccccccccccc, offsets, y);
+}
+
+/* The bits of x in the mask, those of y beside it. */
+static inline p16 p16_choose(const int mask, p16 x, p16 y) { return _mm512_ternarylogic_epi32(x, y, p16_set_bytes(mask), 0xe4); }
+
+/* table[the lowest four bits] of each byte */
+static inline p16 p16_table(const uint8_t table[16], p16 x) { return _mm512_permutexvar_epi8(x, _mm512_broadcast_i32x4(bytes16(table))); }
+
+/* Of four 16-bit words of each row, stored word after word: byte `which` of all. */
+static inline p16 p16_bytes_of_words(const uint8_t *p, const int which)
+{
+#define B(row) 0x60402000 + (2 * (row) + which) * 0x01010101
+    const p16 at = _mm512_setr_epi32(B(0), B(1), B(2), B(3), B(4), B(5), B(6), B(7), B(8), B(9), B(10), B(11), B(12), B(13), B(14), B(15));
+#undef B
+    return _mm512_permutex2var_epi8(p16_load(p), at, p16_load(p + 64));
+}
+#else
 /* Two 16-bit indices in each lane -> their codes, n in all, looked up in registers: half a cycle for each 64 of them on Zen 5, where a gather of sixteen takes
  * more than twelve. */
 #define L4_CODES
@@ -108,6 +176,7 @@ static inline p16 p16_signed_at(const uint8_t table[16], p16 codes, const int by
     fields = _mm512_mask_add_epi8(fields, negatives(signs, which), fields, _mm512_set1_epi8(8));
     return p16_bytes_at(table, fields);
 }
+#endif
 
 static inline p16 p16_mul_bytes(p16 bytes, p16 factor)
 {

@@ -132,6 +132,8 @@ values! {
         Avx512 = LLAMA4_CPU_AVX512,
         /// The same with AVX-512 VNNI.
         Avx512Vnni = LLAMA4_CPU_AVX512_VNNI,
+        /// The same with AVX-512 VBMI.
+        Avx512Vbmi = LLAMA4_CPU_AVX512_VBMI,
         /// ARM64, all of which has NEON.
         Neon = LLAMA4_CPU_NEON,
         /// The same with the dot products of ARMv8.2.
