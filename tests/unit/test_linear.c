@@ -48,6 +48,17 @@ static void bed_free(bed *b)
         l4_free(a, all[i]);
 }
 
+/* Every 256 numbers as large as they like, so that tokens' factors differ. */
+static void fill_inputs(bed *b, uint64_t *state)
+{
+    float most = 0;
+    for (size_t i = 0; i < MOST_TOKENS * MOST_COLS; i++) {
+        if (i % 256 == 0)
+            most = 1.0f + (float)(next_random(state) % 1000) / 1000.0f;
+        b->x[i] = most * ((float)(next_random(state) % 2001) / 1000.0f - 1.0f);
+    }
+}
+
 /* Rows of random bytes, whose float16 scales are neither NaN nor infinite, packed. */
 static l4_matrix make_matrix(bed *b, uint32_t type, uint32_t rows, uint32_t cols, uint64_t *state)
 {
@@ -91,8 +102,7 @@ static void check_level(int32_t level)
     uint64_t state = 77;
     bed b;
     REQUIRE(bed_make(&b, level));
-    for (size_t i = 0; i < MOST_TOKENS * MOST_COLS; i++)
-        b.x[i] = (float)(next_random(&state) % 2001) / 1000.0f - 1.0f;
+    fill_inputs(&b, &state);
     for (size_t t = 0; t < sizeof types / sizeof *types; t++)
         for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
             const l4_matrix m = make_matrix(&b, types[t], shapes[s].rows, shapes[s].blocks * L4_QBLOCK, &state);
@@ -199,8 +209,7 @@ TEST(many_tokens_and_few_rows)
     uint64_t state = 78;
     bed b;
     REQUIRE(bed_make(&b, LLAMA4_CPU_AUTO));
-    for (size_t i = 0; i < MOST_TOKENS * MOST_COLS; i++)
-        b.x[i] = (float)(next_random(&state) % 2001) / 1000.0f - 1.0f;
+    fill_inputs(&b, &state);
     float *w = (float *)(void *)b.stored;
     for (size_t i = 0; i < rows * MOST_COLS; i++)
         w[i] = (float)(next_random(&state) % 2001) / 1000.0f - 1.0f;
@@ -230,8 +239,7 @@ TEST(types_share_an_input)
     uint8_t *own[N];
     llama4_error e = LLAMA4_ERROR_INIT;
     l4_share *one = b.exec.shares, shares[N];
-    for (size_t i = 0; i < MOST_TOKENS * MOST_COLS; i++)
-        b.x[i] = (float)(next_random(&state) % 2001) / 1000.0f - 1.0f;
+    fill_inputs(&b, &state);
     for (size_t i = 0; i < N; i++) {
         const size_t bytes = (size_t)ROWS * COLS * 4;
         REQUIRE(l4_alloc(&l4_system_allocator, bytes, 1, "", &own[i], &e) == LLAMA4_OK);
