@@ -7,6 +7,7 @@
 static inline L4_ALWAYS_INLINE void put_eights(const grid *g, p16 index, const p16_mask *above, p16 signs, l4_tile *to)
 {
     const p16 halves[2] = {p16_lookup(g->halves, g->n, index, above), p16_lookup(g->halves + g->n, g->n, index, above)};
+    L4_UNROLL(8)
     for (int i = 0; i < 8; i++)
         p16_store(to->w[i], p16_table(g->meant, p16_choose(3, p16_fields(halves[i % 2], i / 2 * 8, 2), p16_fields(signs, 4 * i - 3, 1))));
 }
@@ -14,8 +15,10 @@ static inline L4_ALWAYS_INLINE void put_eights(const grid *g, p16 index, const p
 /* The same of fours: index k of each register is of four columns. */
 static inline L4_ALWAYS_INLINE void put_fours(const grid *g, const p16 index[2], const p16_mask (*above)[2], p16 signs, l4_tile *to)
 {
+    L4_UNROLL(2)
     for (int h = 0; h < 2; h++) {
         const p16 low = p16_lookup(g->halves, g->n, index[h], above[h]), high = p16_lookup(g->halves + g->n, g->n, index[h], above[h]);
+        L4_UNROLL(4)
         for (int k = 0; k < 4; k++)
             p16_store(to->w[4 * h + k], p16_table(g->meant, p16_choose(7, p16_pair_fields(low, high, 8 * k, 3), p16_fields(signs, 16 * h + 4 * k - 3, 1))));
     }
