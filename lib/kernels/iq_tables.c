@@ -456,6 +456,7 @@ _Alignas(64) const uint8_t l4_iq3_s_halves[2][512] = {{IQ3_S(LOW3)}, {IQ3_S(HIGH
 #define E(v, i) (8 * (v >> 2 * i & 3))
 #define G(v) {E(v, 0), E(v, 1), E(v, 2), E(v, 3), E(v, 4), E(v, 5), E(v, 6), E(v, 7)},
 const uint8_t l4_iq1_grid[2048][8] = {IQ1(G)};
+_Alignas(64) const uint8_t l4_iq1_halves[2][2048] = {{IQ1(LOW2)}, {IQ1(HIGH2)}};
 #undef G
 #undef E
 

@@ -17,6 +17,7 @@ extern const uint16_t l4_iq2_xxs_codes[256], l4_iq2_xs_codes[512], l4_iq2_s_code
 
 /* The lower bytes of all of them, then the upper ones. */
 extern const uint8_t l4_iq2_xxs_halves[2][256], l4_iq2_xs_halves[2][512], l4_iq2_s_halves[2][1024], l4_iq3_xxs_halves[2][256], l4_iq3_s_halves[2][512];
+extern const uint8_t l4_iq1_halves[2][2048]; /* two bits too: an element and 1 */
 
 /* Seven signs, and the eighth that makes the number of those that are set even. */
 extern const uint8_t l4_even_signs[128];

@@ -65,7 +65,7 @@ def write_grid(name, traits, bits, expression):
     print(f"const uint8_t l4_{name}_grid[{grid.shape[0]}][{length}] = {{{name.upper()}(G)}};")
     if name != "iq1":
         print(f"_Alignas(64) const uint16_t l4_{name}_codes[{grid.shape[0]}] = {{{name.upper()}(C{bits})}};")
-        print(f"_Alignas(64) const uint8_t l4_{name}_halves[2][{grid.shape[0]}] = {{{{{name.upper()}(LOW{bits})}}, {{{name.upper()}(HIGH{bits})}}}};")
+    print(f"_Alignas(64) const uint8_t l4_{name}_halves[2][{grid.shape[0]}] = {{{{{name.upper()}(LOW{bits})}}, {{{name.upper()}(HIGH{bits})}}}};")
     print("#undef G\n#undef E\n")
 
 

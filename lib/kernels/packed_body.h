@@ -297,7 +297,7 @@ typedef void run_fn(size_t at, const l4_tile *tile, size_t blocks, const l4_xblo
 TILE_KERNEL(run_offset, L4_TILE_OFFSET_128, 1)
 TILE_KERNEL(run_halves, L4_TILE_HALVES_64, 1)
 static run_fn *const run_kinds[L4_TILE_KINDS][1] = {[L4_TILE_OFFSET_16] = {run_offset_1}, [L4_TILE_OFFSET_64] = {run_offset_1},
-                                                    [L4_TILE_HALVES_64] = {run_halves_1}};
+                                                    [L4_TILE_HALVES_64] = {run_halves_1}, [L4_TILE_HALVES_32] = {run_halves_1}};
 #else
 /* Kinds share a kernel where it is as fast for both. */
 TILE_KERNELS(run_offset_128, L4_TILE_OFFSET_128)
@@ -387,7 +387,15 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
 #endif
 #define MAKE_all(slot) unpack_##slot(from, to)
 #define MAKE_some(slot) some_##slot(from, b, to)
-#if defined(L4_CODES) || defined(L4_BYTE_CODES) /* entries that are loaded need the indices of a whole block */
+/* Entries that are loaded need the indices of a whole block; IQ1's are looked up as bytes or not at all. */
+#if defined(L4_BYTE_CODES)
+#define MAKE_iq1 MAKE_some
+#define IQ1_TILES 1
+#else
+#define MAKE_iq1 MAKE_all
+#define IQ1_TILES 8
+#endif
+#if defined(L4_BYTE_CODES) || defined(L4_CODES)
 #define MAKE_iq MAKE_some
 #define IQ_TILES 1
 #else
@@ -444,6 +452,8 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
 
 /* The last two: how many tiles one token's product makes at once, and whether those are a block. */
 #define L4_GRID_TYPES(X)                                                \
+    X(iq1_s, L4_IQ1_S, L4_TILE_OFFSET_16, 256, 50, IQ1_TILES, iq1)      \
+    X(iq1_m, L4_IQ1_M, L4_TILE_HALVES_32, 256, 56, IQ1_TILES, iq1)      \
     X(iq2_xxs, L4_IQ2_XXS, L4_TILE_OFFSET_64, 256, 66, IQ_TILES, iq)    \
     X(iq2_xs, L4_IQ2_XS, L4_TILE_HALVES_64, 256, 74, IQ_TILES, iq)      \
     X(iq3_xxs, L4_IQ3_XXS, L4_TILE_OFFSET_64, 256, 98, IQ_TILES, iq)    \
@@ -465,8 +475,6 @@ static void tiles(l4_tile_kind kind, const l4_tile *tile, size_t panels, size_t 
     X(q4_k, L4_Q4_K, L4_TILE_MINIMUM_15, 256, 144, 2, some)             \
     X(q5_k, L4_Q5_K, L4_TILE_MINIMUM_31, 256, 176, 8, all)              \
     X(q6_k, L4_Q6_K, L4_TILE_HALVES_32, 256, 210, 8, all)               \
-    X(iq1_s, L4_IQ1_S, L4_TILE_OFFSET_16, 256, 50, 8, all)              \
-    X(iq1_m, L4_IQ1_M, L4_TILE_HALVES_32, 256, 56, 8, all)              \
     X(iq4_nl, L4_IQ4_NL, L4_TILE_OFFSET_128, 32, 18, 1, all)            \
     X(iq4_xs, L4_IQ4_XS, L4_TILE_OFFSET_128, 256, 136, 1, some)         \
     X(mxfp4, L4_MXFP4, L4_TILE_OFFSET_16, 32, 17, 1, all)

@@ -96,6 +96,33 @@ static inline p16 iq3_s_signs(const uint8_t *from, int b, l4_tile *to)
     return p16_load(AT(74 + 4 * b));
 }
 
+static inline void scale_ternary(float *to, v16 d, p16 s)
+{
+    v16_store(to, v16_mul(d, v16_mul(p16_to_v16(p16_add(p16_add(s, s), p16_set(1))), v16_set(0.125f))));
+}
+
+/* Of each eight columns three bits of the index, and whether they are an eighth less. */
+static inline p16 iq1_m_rest(const uint8_t *from, int b)
+{
+    return p16_or(p16_load_u8(AT(32 + 2 * b)), p16_shl(p16_load_u8(AT(33 + 2 * b)), 8));
+}
+
+/* As a float16: four bits of it are above each of the first four pairs of scales. */
+static inline p16 iq1_m_d(const uint8_t *from)
+{
+    p16 half = p16_set(0);
+    for (int i = 0; i < 4; i++)
+        half = p16_or(half, p16_shl(p16_shr(p16_load_u16(AT(48 + 2 * i)), 12), 4 * i));
+    return half;
+}
+
+static inline void iq1_m_scales(const uint8_t *from, int b, v16 d, l4_tile *to)
+{
+    const p16 scales = p16_shr(p16_load_u16(AT(48 + b / 2 * 2)), b % 2 * 6), seven = p16_set(7);
+    scale_ternary(to->scale, d, p16_and(scales, seven));
+    scale_ternary(to->other, d, p16_and(p16_shr(scales, 3), seven));
+}
+
 #if defined(L4_BYTE_CODES)
 #include "kernels/unpack_iq_bytes.h"
 #else

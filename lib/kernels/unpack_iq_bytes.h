@@ -77,3 +77,36 @@ static inline L4_ALWAYS_INLINE void some_iq3_s(const uint8_t *from, int b, l4_ti
 }
 
 UNPACK_GRID(iq3_s)
+
+/* Elements of -1, 0 and 1 in eighths, and one more, or one less where the bit is set; plus p. */
+#define TERNARY(p) {NULL, NULL, l4_iq1_halves[0], 2048, p, {p - 7, p + 1, p + 9, 0, p - 7, p + 1, p + 9, 0, p - 9, p - 1, p + 7, 0, p - 9, p - 1, p + 7, 0}}
+static const grid iq1_s = TERNARY(OFFSET_16), iq1_m = TERNARY(HALVES_32);
+#undef TERNARY
+
+/* Of columns 8 k .. 8 k + 7: in `upper`, byte k, three bits above the index; in less[k], bit 3 of each byte, whether they are one less. */
+static inline L4_ALWAYS_INLINE void put_ternaries(const grid *g, p16 index, p16 upper, const p16 less[4], l4_tile *to)
+{
+    const p16_mask above[] = {p16_with(index, 128), p16_with(upper, 1), p16_with(upper, 2), p16_with(upper, 4)};
+    const p16 halves[2] = {p16_lookup(g->halves, g->n, index, above), p16_lookup(g->halves + g->n, g->n, index, above)};
+    L4_UNROLL(8)
+    for (int i = 0; i < 8; i++)
+        p16_store(to->w[i], p16_table(g->meant, p16_choose(3, p16_fields(halves[i % 2], i / 2 * 8, 2), less[i / 2])));
+}
+
+static inline L4_ALWAYS_INLINE void some_iq1_s(const uint8_t *from, int b, l4_tile *to)
+{
+    const p16 rest = p16_load_u16(AT(34 + 2 * b)), last = p16_fields(rest, 12, 0), less[4] = {last, last, last, last};
+    scale_ternary(to->scale, v16_from_f16(AT(0)), p16_and(p16_shr(rest, 12), p16_set(7)));
+    put_ternaries(&iq1_s, p16_load(AT(2 + 4 * b)), p16_fields(rest, 0, 3), less, to);
+}
+
+UNPACK_GRID(iq1_s)
+
+static inline L4_ALWAYS_INLINE void some_iq1_m(const uint8_t *from, int b, l4_tile *to)
+{
+    const p16 rest = iq1_m_rest(from, b), less[4] = {p16_fields(rest, 0, 0), p16_fields(rest, 4, 0), p16_fields(rest, 8, 0), p16_fields(rest, 12, 0)};
+    iq1_m_scales(from, b, p16_f16_to_v16(iq1_m_d(from)), to);
+    put_ternaries(&iq1_m, p16_load(AT(4 * b)), p16_fields(rest, 0, 4), less, to);
+}
+
+UNPACK_GRID(iq1_m)

@@ -173,11 +173,6 @@ static inline void store_ternary_indices(p16 all, p16 upper, const int apart, ui
         store_indices(index[k], p16_or(two_bytes(all, k), upper_bits(upper, k * apart, (k + 2) * apart, 7)));
 }
 
-static inline void scale_ternary(float *to, v16 d, p16 s)
-{
-    v16_store(to, v16_mul(d, v16_mul(p16_to_v16(p16_add(p16_add(s, s), p16_set(1))), v16_set(0.125f))));
-}
-
 static inline void unpack_iq1_s(const uint8_t *from, l4_tile *to)
 {
     const v16 d = v16_from_f16(AT(0));
@@ -191,35 +186,19 @@ static inline void unpack_iq1_s(const uint8_t *from, l4_tile *to)
     }
 }
 
-/* Of each eight columns three bits of the index, and whether they are an eighth less. */
-static inline p16 iq1_m_rest(const uint8_t *from, int b)
+/* Lanes of float16 */
+static inline v16 p16_f16_to_v16(p16 x)
 {
-    return p16_or(p16_load_u8(AT(32 + 2 * b)), p16_shl(p16_load_u8(AT(33 + 2 * b)), 8));
-}
-
-/* Four bits of it are above each of the first four pairs of scales. */
-static inline v16 iq1_m_d(const uint8_t *from)
-{
-    p16 half = p16_set(0);
-    uint8_t words[64], halves_of_d[32];
-    for (int i = 0; i < 4; i++)
-        half = p16_or(half, p16_shl(p16_shr(p16_load_u16(AT(48 + 2 * i)), 12), 4 * i));
-    p16_store(words, half);
+    uint8_t lanes[64], halves[32];
+    p16_store(lanes, x);
     for (int r = 0; r < L4_PANEL; r++)
-        halves_of_d[2 * r] = words[4 * r], halves_of_d[2 * r + 1] = words[4 * r + 1];
-    return v16_from_f16(halves_of_d);
-}
-
-static inline void iq1_m_scales(const uint8_t *from, int b, v16 d, l4_tile *to)
-{
-    const p16 scales = p16_shr(p16_load_u16(AT(48 + b / 2 * 2)), b % 2 * 6), seven = p16_set(7);
-    scale_ternary(to->scale, d, p16_and(scales, seven));
-    scale_ternary(to->other, d, p16_and(p16_shr(scales, 3), seven));
+        halves[2 * r] = lanes[4 * r], halves[2 * r + 1] = lanes[4 * r + 1];
+    return v16_from_f16(halves);
 }
 
 static inline void unpack_iq1_m(const uint8_t *from, l4_tile *to)
 {
-    const v16 d = iq1_m_d(from);
+    const v16 d = p16_f16_to_v16(iq1_m_d(from));
     _Alignas(64) uint8_t indices[8][2][64];
     for (int b = 0; b < 8; b++)
         store_ternary_indices(p16_load(AT(4 * b)), iq1_m_rest(from, b), 4, indices[b]);

@@ -179,7 +179,7 @@ static uint32_t parse(const uint8_t *data, size_t size, record *out, uint32_t ma
     return in.failed || in.position != size ? 0 : n;
 }
 
-/* All forms of a grid name the same magnitudes: codes of `bits` bits, `each` to a byte, are numbers in the list of them. */
+/* All forms of a grid name the same magnitudes: codes of `bits` bits, `each` to a byte, are numbers in the list of them. One has no whole codes. */
 static void check_codes(const char *type, const uint8_t *entries, size_t length, const uint16_t *codes, const uint8_t *halves, size_t n, const uint8_t *magnitudes,
                         unsigned bits, unsigned each)
 {
@@ -188,7 +188,7 @@ static void check_codes(const char *type, const uint8_t *entries, size_t length,
         for (size_t k = 0; k < length; k++) {
             const unsigned shift = k % each * bits, mask = (1u << bits) - 1;
             same &= entries[i * length + k] == magnitudes[halves[k / each * n + i] >> shift & mask];
-            same &= entries[i * length + k] == magnitudes[codes[i] >> k / each * 8 >> shift & mask];
+            same &= !codes || entries[i * length + k] == magnitudes[codes[i] >> k / each * 8 >> shift & mask];
         }
     report("codes", type, "tables", same);
 }
@@ -208,12 +208,13 @@ static void check_even_signs(void)
 
 static void check_all_codes(void)
 {
-    static const uint8_t two[4] = {8, 25, 43, 0}, three[8] = {4, 12, 20, 28, 36, 44, 52, 62}, odd[8] = {1, 3, 5, 7, 9, 11, 13, 15};
+    static const uint8_t two[4] = {8, 25, 43, 0}, ternary[4] = {0, 8, 16, 255}, three[8] = {4, 12, 20, 28, 36, 44, 52, 62}, odd[8] = {1, 3, 5, 7, 9, 11, 13, 15};
     check_codes("iq2_xxs", l4_iq2_xxs_grid[0], 8, l4_iq2_xxs_codes, l4_iq2_xxs_halves[0], 256, two, 2, 4);
     check_codes("iq2_xs", l4_iq2_xs_grid[0], 8, l4_iq2_xs_codes, l4_iq2_xs_halves[0], 512, two, 2, 4);
     check_codes("iq2_s", l4_iq2_s_grid[0], 8, l4_iq2_s_codes, l4_iq2_s_halves[0], 1024, two, 2, 4);
     check_codes("iq3_xxs", l4_iq3_xxs_grid[0], 4, l4_iq3_xxs_codes, l4_iq3_xxs_halves[0], 256, three, 3, 2);
     check_codes("iq3_s", l4_iq3_s_grid[0], 4, l4_iq3_s_codes, l4_iq3_s_halves[0], 512, odd, 3, 2);
+    check_codes("iq1", l4_iq1_grid[0], 8, NULL, l4_iq1_halves[0], 2048, ternary, 2, 4);
     check_even_signs();
 }
 

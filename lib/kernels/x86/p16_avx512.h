@@ -96,12 +96,17 @@ static inline p16 lookup_1024(const uint8_t *table, p16 index, const p16_mask *a
     const p16 low = lookup_512(table, index, above);
     return _mm512_mask_mov_epi8(low, above[2], lookup_512(table + 512, index, above));
 }
+static inline p16 lookup_2048(const uint8_t *table, p16 index, const p16_mask *above)
+{
+    const p16 low = lookup_1024(table, index, above);
+    return _mm512_mask_mov_epi8(low, above[3], lookup_1024(table + 1024, index, above));
+}
 static inline L4_ALWAYS_INLINE p16 p16_lookup(const uint8_t *table, const int n, p16 index, const p16_mask *above)
 {
     if (n <= 512)
         return n <= 256 ? lookup_256(table, index, above) : lookup_512(table, index, above);
     L4_HIDE(table);
-    return lookup_1024(table, index, above);
+    return n <= 1024 ? lookup_1024(table, index, above) : lookup_2048(table, index, above);
 }
 
 /* Byte j of each lane: eight bits of the lane from bit `first` + j * `apart` on; those that it does not have are any. */
@@ -126,6 +131,8 @@ static inline p16 p16_choose(const int mask, p16 x, p16 y) { return _mm512_terna
 
 /* table[the lowest four bits] of each byte */
 static inline p16 p16_table(const uint8_t table[16], p16 x) { return _mm512_permutexvar_epi8(x, _mm512_broadcast_i32x4(bytes16(table))); }
+
+static inline v16 p16_f16_to_v16(p16 x) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(x)); }
 
 /* Of four 16-bit words of each row, stored word after word: byte `which` of all. */
 static inline p16 p16_bytes_of_words(const uint8_t *p, const int which)
