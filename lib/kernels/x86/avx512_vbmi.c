@@ -1,6 +1,4 @@
 /* The kernels for AVX-512 F, BW, DQ, VL, VNNI and VBMI: what kernels/packed_body.h has of types that look up much, over the lanes of p16_avx512.h. */
-#include <math.h>
-
 #define L4_GRIDS_ALONE
 #include "kernels/x86/p16_avx512.h"
 #include "kernels/kernels.h"
